@@ -1,0 +1,26 @@
+//! Reads a checkpoint of the entropy model: `config.json` into a checked [`ModelConfig`], safetensors into f32 matrices.
+//!
+//! Every tensor's name, shape and number type is checked before any is read, and nothing in the file is trusted: not its
+//! header's size, not its offsets. Two layouts are known, that of the original checkpoint and that of a transformers
+//! BLT checkpoint (`model.patcher.*`); both come out under the original's names.
+//!
+//! ```no_run
+//! let checkpoint = blt_checkpoint::Checkpoint::open("path/to/model".as_ref())?;
+//! let embeddings = checkpoint.tensor_f32("tok_embeddings.weight")?; // [260 * dim], row by row
+//! assert_eq!(embeddings.len(), 260 * checkpoint.config().dim);
+//! # Ok::<(), blt_checkpoint::CheckpointError>(())
+//! ```
+//!
+//! It knows no framework and no device, so engines with and without one share it.
+
+mod config;
+mod error;
+mod layout;
+mod safetensors_file;
+mod write;
+
+pub use config::{AttentionScope, ModelConfig, Patching, PUBLISHED_THRESHOLD};
+pub use error::CheckpointError;
+pub use layout::{Layout, TensorSpec, expected_tensors};
+pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo};
+pub use write::{StoredDtype, safetensors_bytes};

@@ -1,0 +1,108 @@
+//! The interface of an entropy model: tokens in, signals out, on host slices.
+
+use std::fmt;
+
+use crate::TokenId;
+
+/// What an engine is, for outputs and reports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineInfo {
+    /// Name of the model with the start of its weights' sha256, like `blt-mini@0123456789ab`.
+    pub model: String,
+    /// Width of the hidden state: the length of one embedding.
+    pub dim: usize,
+    /// Longest row of the original's data flow, in tokens; `chunked` mode restarts there.
+    pub max_seqlen: usize,
+    /// Attention window in tokens: a position sees itself and the `window - 1` before it.
+    pub window: usize,
+    /// Where the model computes, for people: backend, device, number type.
+    pub device: String,
+}
+
+/// Which signals are computed and brought to the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Only entropies: 4 bytes a token leave the device.
+    Entropies,
+    /// Entropies and L2 norms of the pre-norm states.
+    EntropiesAndNorms,
+    /// Entropies, norms and the pre-norm states themselves.
+    All,
+}
+
+/// Signals of consecutive token positions. `entropies[k]` is the uncertainty about the token AFTER position `k`;
+/// `norms[k]` and row `k` of `embeddings` are the state at position `k`.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Signals {
+    /// Entropy of the next-token distribution in nats, `[t]`.
+    pub entropies: Vec<f32>,
+    /// L2 norm of the pre-norm state, `[t]`; empty unless asked for.
+    pub norms: Vec<f32>,
+    /// Hidden state after the last layer, before the final norm, `[t * dim]`, row by row; empty unless asked for.
+    pub embeddings: Vec<f32>,
+}
+
+impl Signals {
+    /// Appends the signals of the positions that follow.
+    pub fn append(&mut self, mut next: Signals) {
+        self.entropies.append(&mut next.entropies);
+        self.norms.append(&mut next.norms);
+        self.embeddings.append(&mut next.embeddings);
+    }
+}
+
+/// How sure and how prominent a position is at once: `norm^2 / (entropy + 1e-6)`, state and entropy of the same position.
+pub fn coherence(norm: f32, entropy: f32) -> f32 {
+    norm * norm / (entropy + 1e-6)
+}
+
+/// Why an engine could not compute.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A token id is outside the vocabulary.
+    #[error("token id {token} at position {position} is outside the vocabulary of {vocab_size}")]
+    Token {
+        /// The id found.
+        token: TokenId,
+        /// Its index in the tokens given.
+        position: usize,
+        /// Ids below this are valid.
+        vocab_size: usize,
+    },
+    /// The device failed: out of memory, lost, or an unsupported operation.
+    #[error("the compute device failed: {0}")]
+    Device(String),
+}
+
+/// An entropy model on some device. One engine serves many threads; each document gets its own [`Session`].
+pub trait EntropyEngine: Send + Sync + fmt::Debug {
+    /// What this engine is.
+    fn info(&self) -> &EngineInfo;
+
+    /// A fresh session: position 0, nothing seen.
+    fn session(&self) -> Box<dyn Session + '_>;
+
+    /// The signals of several whole documents of any lengths, computed together. No document affects another;
+    /// the result equals one session each, up to rounding.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a token outside the vocabulary and when the device fails.
+    fn batch(&self, documents: &[&[TokenId]], want: Want) -> Result<Vec<Signals>, EngineError>;
+}
+
+/// One document on its way through the model. It holds each layer's exact key/value window, so the signals do not
+/// depend on how the tokens are cut into calls, and its memory does not depend on how many there are.
+pub trait Session: Send {
+    /// Reads `tokens` and returns their signals, one position a token.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a token outside the vocabulary and when the device fails; the session is then unchanged or must be
+    /// [`reset`](Self::reset), respectively.
+    fn push(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError>;
+
+    /// Forgets everything: the next token is at position 0.
+    fn reset(&mut self);
+}

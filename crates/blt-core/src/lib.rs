@@ -1,0 +1,24 @@
+//! What the blt crates agree on: token ids, byte ranges, documents and their views, and the two traits that
+//! connect them: [`Decoder`] (bytes to views) and [`EntropyEngine`] (tokens to signals).
+//!
+//! ```
+//! use blt_core::BltTokenizer;
+//!
+//! let tokens = BltTokenizer::default().encode_bytes(b"hi");
+//! assert_eq!(tokens, [1, 104 + 4, 105 + 4]); // BOS, then every byte plus four
+//! assert_eq!(BltTokenizer::decode_bytes(&tokens), b"hi");
+//! ```
+//!
+//! It knows no file format, no tensor type and no framework, and does no input or output of its own.
+
+mod document;
+mod engine;
+mod limits;
+mod range;
+mod tokens;
+
+pub use document::{DecodeError, Decoder, Document, Modality, Origin, SourceReader, Unit, View, ViewData, ViewDataReader};
+pub use engine::{EngineError, EngineInfo, EntropyEngine, Session, Signals, Want, coherence};
+pub use limits::Limits;
+pub use range::ByteRange;
+pub use tokens::{BOE_ID, BOS_ID, BPE_ID, BYTE_OFFSET, BltTokenizer, EOS_ID, TokenId, VOCAB_SIZE, byte_of_token};

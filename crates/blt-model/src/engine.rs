@@ -1,0 +1,180 @@
+//! The model as an engine: token slices in, signals on host slices out.
+
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_core::{EngineError, EngineInfo, EntropyEngine, Session, Signals, TokenId, Want};
+use burn::tensor::Tensor;
+
+use crate::attention::KeyValueWindow;
+use crate::device::ComputeDevice;
+use crate::load::{FloatType, LoadError};
+use crate::model::{LMTransformer, entropies, norms};
+
+/// Most tokens computed at once; a session cuts longer pushes, a batch is packed up to it.
+const MAX_TOKENS_AT_ONCE: usize = 1024;
+
+/// An entropy model on a Burn device.
+#[derive(Debug)]
+pub struct EntropyModel {
+    transformer: LMTransformer,
+    config: ModelConfig,
+    info: EngineInfo,
+}
+
+impl EntropyModel {
+    /// Loads `checkpoint` onto `device`, computing in `float`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the checkpoint cannot be read or the device lacks the number type.
+    pub fn load(checkpoint: &Checkpoint, device: &ComputeDevice, float: FloatType) -> Result<Self, LoadError> {
+        let transformer = LMTransformer::load(checkpoint, device.tensor_device(), float)?;
+        let name = model_name(checkpoint)?;
+        Ok(Self::new(transformer, checkpoint.config().clone(), name, format!("{device} {}", float.name())))
+    }
+
+    /// An engine around a model that is already on its device; `model` names it in outputs, `device` names where it
+    /// computes in reports.
+    pub fn new(transformer: LMTransformer, config: ModelConfig, model: String, device: String) -> Self {
+        let (dim, max_seqlen, window) = (config.dim, config.max_seqlen, config.window());
+        Self { transformer, config, info: EngineInfo { model, dim, max_seqlen, window, device } }
+    }
+
+    /// The tensors.
+    pub fn transformer(&self) -> &LMTransformer {
+        &self.transformer
+    }
+
+    /// The sizes.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
+        let vocab_size = self.config.vocab_size;
+        match tokens.iter().position(|&token| usize::from(token) >= vocab_size) {
+            Some(position) => Err(EngineError::Token { token: tokens[position], position, vocab_size }),
+            None => Ok(()),
+        }
+    }
+
+    /// Signals of pre-norm states `[t, d]`, brought to the host.
+    fn signals(&self, hidden: Tensor<2>, want: Want) -> Result<Signals, EngineError> {
+        let entropies = host(entropies(self.transformer.logits(hidden.clone())))?;
+        Ok(match want {
+            Want::Entropies => Signals { entropies, ..Signals::default() },
+            Want::EntropiesAndNorms => Signals { entropies, norms: host(norms(hidden))?, embeddings: Vec::new() },
+            Want::All => {
+                let norms = host(norms(hidden.clone()))?;
+                Signals { entropies, norms, embeddings: host(hidden.flatten::<1>(0, 1))? }
+            }
+        })
+    }
+}
+
+/// `NAME@` and the first twelve digits of the weights' sha256.
+fn model_name(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
+    Ok(format!("{}@{}", checkpoint.name(), &checkpoint.sha256()?[..12]))
+}
+
+fn host(values: Tensor<1>) -> Result<Vec<f32>, EngineError> {
+    let device = |error: String| EngineError::Device(error);
+    let data = values.try_into_data().map_err(|error| device(format!("{error:?}")))?;
+    data.convert::<f32>().try_to_vec().map_err(|error| device(format!("{error:?}")))
+}
+
+impl EntropyEngine for EntropyModel {
+    fn info(&self) -> &EngineInfo {
+        &self.info
+    }
+
+    fn session(&self) -> Box<dyn Session + '_> {
+        Box::new(BurnSession { model: self, windows: self.transformer.windows(), position: 0, document_start: 0 })
+    }
+
+    fn batch(&self, documents: &[&[TokenId]], want: Want) -> Result<Vec<Signals>, EngineError> {
+        for document in documents {
+            self.check(document)?;
+        }
+        let mut results = Vec::with_capacity(documents.len());
+        let mut rest = documents;
+        while let Some(first) = rest.first() {
+            if first.is_empty() || first.len() > MAX_TOKENS_AT_ONCE {
+                results.push(self.session().push(first, want)?);
+                rest = &rest[1..];
+                continue;
+            }
+            let (packed, after) = rest.split_at(packable(rest));
+            let mut all = self.signals(self.transformer.hidden_of_documents(packed), want)?;
+            for document in packed {
+                results.push(split_front(&mut all, document.len(), self.config.dim));
+            }
+            rest = after;
+        }
+        Ok(results)
+    }
+}
+
+/// How many documents from the front fit into one packed row; at least one.
+fn packable(documents: &[&[TokenId]]) -> usize {
+    let mut n_tokens = 0;
+    let fits = |document: &&&[TokenId]| {
+        n_tokens += document.len();
+        !document.is_empty() && n_tokens <= MAX_TOKENS_AT_ONCE
+    };
+    documents.iter().take_while(fits).count().max(1)
+}
+
+/// Takes the signals of the first `n_tokens` positions off the front.
+fn split_front(signals: &mut Signals, n_tokens: usize, dim: usize) -> Signals {
+    fn take(values: &mut Vec<f32>, n: usize) -> Vec<f32> {
+        let n = n.min(values.len());
+        values.drain(..n).collect()
+    }
+    Signals {
+        entropies: take(&mut signals.entropies, n_tokens),
+        norms: take(&mut signals.norms, n_tokens),
+        embeddings: take(&mut signals.embeddings, n_tokens * dim),
+    }
+}
+
+struct BurnSession<'a> {
+    model: &'a EntropyModel,
+    windows: Vec<KeyValueWindow>,
+    /// Position of the next token.
+    position: u64,
+    /// Where the current document began: one past the last EOS.
+    document_start: u64,
+}
+
+impl Session for BurnSession<'_> {
+    fn push(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError> {
+        self.model.check(tokens)?;
+        let mut signals = Signals::default();
+        for tokens in tokens.chunks(MAX_TOKENS_AT_ONCE) {
+            signals.append(self.push_piece(tokens, want)?);
+        }
+        Ok(signals)
+    }
+
+    fn reset(&mut self) {
+        self.windows = self.model.transformer.windows();
+        self.position = 0;
+        self.document_start = 0;
+    }
+}
+
+impl BurnSession<'_> {
+    fn push_piece(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError> {
+        let transformer = &self.model.transformer;
+        let n_keep = transformer.window - 1;
+        let n_past = self.position.min(n_keep as u64);
+        let first_key = self.position - n_past; // position of the first key kept
+        let first_visible = transformer.first_visible(tokens, self.position, &mut self.document_start);
+        let first_visible: Vec<usize> = first_visible.iter().map(|&position| (position - first_key) as usize).collect();
+        let end = self.position + tokens.len() as u64;
+        let frame = transformer.frame(self.position..end, n_past as usize, &first_visible);
+        let hidden = transformer.hidden(tokens, &frame, &mut self.windows, n_keep);
+        self.position = end;
+        self.model.signals(hidden, want)
+    }
+}

@@ -1,0 +1,17 @@
+//! The model against the reference, and what must not change its answers.
+
+mod reference;
+mod streaming;
+
+use blt_checkpoint::Checkpoint;
+use blt_model::{Backend, EntropyModel, FloatType, device};
+
+fn reference_model(name: &str) -> EntropyModel {
+    let checkpoint = Checkpoint::open(&blt_testkit::golden_dir().join(name)).unwrap();
+    EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0).unwrap(), FloatType::F32).unwrap()
+}
+
+fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {
+    assert_eq!(found.len(), expected.len());
+    found.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
