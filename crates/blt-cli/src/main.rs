@@ -1,1 +1,83 @@
-fn main() {}
+//! `blt-cli`: segments any bytes into entropy patches. Arguments, printing and exit codes; the work is in the libraries.
+
+mod args;
+mod doctor;
+mod failure;
+mod formats;
+mod ingest;
+mod inspect;
+mod model;
+mod output;
+mod patch;
+mod render;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use args::{Cli, Command, ModelCommand};
+use failure::Failure;
+
+/// What a command ended with, short of an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// Every input was done.
+    Complete,
+    /// Some inputs failed.
+    SomeFailed,
+    /// The user stopped it.
+    Interrupted,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(&cli);
+    let ending = match &cli.command {
+        Command::Patch(args) => patch::run(args),
+        Command::Ingest(args) => ingest::run(args, cli.quiet),
+        Command::Inspect(args) => inspect::run(args),
+        Command::Formats(args) => formats::run(args),
+        Command::Model(ModelCommand::Info(args)) => model::info(args),
+        Command::Model(ModelCommand::Convert(args)) => model::convert(args),
+        Command::Model(ModelCommand::Verify(args)) => verify::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "blt-cli", &mut script);
+            output::write_all(&script)
+        }
+        Command::Man => {
+            let mut page = Vec::new();
+            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            rendered.map_err(|error| Failure::new("cannot render the manual page", error)).and_then(|()| output::write_all(&page))
+        }
+    };
+    match ending {
+        Ok(Ending::Complete) => ExitCode::SUCCESS,
+        Ok(Ending::SomeFailed) => ExitCode::from(1),
+        Ok(Ending::Interrupted) => ExitCode::from(130),
+        // Whoever read the output has seen enough.
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::to_stderr(&failure.to_string());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn log_to_stderr(cli: &Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => tracing::Level::ERROR,
+        (false, 0) => tracing::Level::WARN,
+        (false, 1) => tracing::Level::INFO,
+        (false, _) => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::stderr_has_colour())
+        .without_time()
+        .with_target(false)
+        .init();
+}

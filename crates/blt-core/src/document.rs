@@ -124,40 +124,6 @@ pub trait SourceReader: Read + Seek + Send {
 
 impl<T: Read + Seek + Send> SourceReader for T {}
 
-/// Reads a view's bytes from its start, whatever they are kept in.
-pub enum ViewDataReader<'a> {
-    /// Bytes of the source.
-    Source(&'a mut dyn SourceReader),
-    /// Bytes in memory.
-    Owned(&'a [u8]),
-}
-
-impl<'a> ViewDataReader<'a> {
-    /// A reader at the start of `data`; `source` is the document's source.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the source cannot be sought.
-    pub fn new(data: &'a ViewData, source: &'a mut dyn SourceReader) -> io::Result<Self> {
-        Ok(match data {
-            ViewData::Source => {
-                source.seek(SeekFrom::Start(0))?;
-                Self::Source(source)
-            }
-            ViewData::Owned(bytes) => Self::Owned(bytes),
-        })
-    }
-}
-
-impl Read for ViewDataReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Source(source) => source.read(buffer),
-            Self::Owned(bytes) => bytes.read(buffer),
-        }
-    }
-}
-
 /// Why a source did not become a document.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -14,11 +14,13 @@
 mod document;
 mod engine;
 mod limits;
+mod patch;
 mod range;
 mod tokens;
 
-pub use document::{DecodeError, Decoder, Document, Modality, Origin, SourceReader, Unit, View, ViewData, ViewDataReader};
+pub use document::{DecodeError, Decoder, Document, Modality, Origin, SourceReader, Unit, View, ViewData};
 pub use engine::{EngineError, EngineInfo, EntropyEngine, Session, Signals, Want, coherence};
 pub use limits::Limits;
+pub use patch::Patch;
 pub use range::ByteRange;
 pub use tokens::{BOE_ID, BOS_ID, BPE_ID, BYTE_OFFSET, BltTokenizer, EOS_ID, TokenId, VOCAB_SIZE, byte_of_token};

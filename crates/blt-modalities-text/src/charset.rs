@@ -1,6 +1,6 @@
 //! Which charset a text is in, and the text in UTF-8 with its way back to the source.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 
 use blt_core::{ByteRange, SourceReader};
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
@@ -78,35 +78,29 @@ impl Decoded {
     }
 }
 
-/// Decodes one character at a time, so that each has its place.
+/// Decodes byte by byte: a character belongs to the bytes since the last one came out.
 fn decode_other(encoding: &'static Encoding, bytes: &[u8]) -> Result<Decoded, u64> {
-    let mut decoder = encoding.new_decoder_with_bom_removal();
+    let mut decoder = encoding.new_decoder_without_bom_handling();
+    let mark = Encoding::for_bom(bytes).filter(|&(marked, _)| marked == encoding).map_or(0, |(_, length)| length);
     let mut text = String::new();
     let mut map = Vec::new();
-    let (mut offset, mut char_start) = (0, 0);
-    // Room for one character of four bytes: the decoder stops when the next might not fit.
-    let mut buffer = [0; 4];
-    loop {
-        let (result, n_read, n_written) =
-            decoder.decode_to_utf8_without_replacement(&bytes[offset..], &mut buffer, true);
-        offset += n_read;
+    let mut char_start = mark;
+    let mut buffer = [0; 16]; // more than any one byte can complete
+    for end in mark + 1..=bytes.len() + 1 {
+        let is_last = end > bytes.len();
+        let piece = if is_last { &[] } else { &bytes[end - 1..end] };
+        let (result, _, n_written) = decoder.decode_to_utf8_without_replacement(piece, &mut buffer, is_last);
+        if let DecoderResult::Malformed(n_bytes, n_after) = result {
+            let n_read = end.min(bytes.len());
+            return Err((n_read - usize::from(n_bytes) - usize::from(n_after)) as u64);
+        }
         let decoded = std::str::from_utf8(&buffer[..n_written]).expect("the decoder writes UTF-8");
-        // Several narrow characters may come at once; all but the last then are as wide as they are narrow.
-        let n_chars = decoded.chars().count();
-        let width = (offset - char_start) / n_chars.max(1);
-        for (i, character) in decoded.chars().enumerate() {
-            map.push((text.len() as u64, (char_start + i * width) as u64));
+        for character in decoded.chars() {
+            map.push((text.len() as u64, char_start as u64));
             text.push(character);
         }
         if n_written > 0 {
-            char_start = offset;
-        }
-        match result {
-            DecoderResult::InputEmpty => break,
-            DecoderResult::OutputFull => {}
-            DecoderResult::Malformed(n_bytes, n_after) => {
-                return Err((offset - usize::from(n_bytes) - usize::from(n_after)) as u64);
-            }
+            char_start = end.min(bytes.len());
         }
     }
     Ok(Decoded { text, offsets: Offsets::Mapped(map), n_source: bytes.len() as u64 })

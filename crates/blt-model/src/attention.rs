@@ -12,9 +12,14 @@ use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 /// Queries of one band: small enough that few keys outside the window are computed, large enough for the matrix product.
 const BAND_QUERIES: usize = 128;
 
+/// Shorter rows are padded to this many tokens. Matrix products sum in another order for fewer rows, so a text fed byte by
+/// byte would be off by 2e-5 nats from the same text in one piece; padded, it is equal.
+const MIN_ROWS: usize = 32;
+
 /// Everything about a packed row that is the same in all layers.
 #[derive(Debug)]
 pub struct Frame {
+    n_tokens: usize,
     /// Cosines of the rotary angles, `[t, 1, head_dim / 2]`.
     cos: Tensor<3>,
     /// Sines, likewise.
@@ -32,26 +37,44 @@ struct Band {
 }
 
 impl Frame {
-    /// The frame of `first_visible.len()` queries. Key indices count from the first key kept of the past, so query `i`
-    /// is itself key `n_past + i`; `first_visible` are such indices. `cos` and `sin` are `[t, head_dim / 2]`.
+    /// The frame of `first_visible.len()` tokens, at least one. Key indices count from the first key kept of the past, so
+    /// query `i` is itself key `n_past + i`; `first_visible` are such indices. `cos` and `sin` are `[t, head_dim / 2]`.
     pub fn new(
-        (cos, sin): (Vec<f32>, Vec<f32>),
+        (mut cos, mut sin): (Vec<f32>, Vec<f32>),
         n_past: usize,
         first_visible: &[usize],
         dtype: DType,
         device: &Device,
     ) -> Self {
         let n_tokens = first_visible.len();
-        let shape = [n_tokens, 1, cos.len() / n_tokens];
-        let table = |values| Tensor::<3>::from_data(TensorData::new(values, shape), (device, DType::F32)).cast(dtype);
-        let bands = (0..n_tokens)
+        let n_rows = n_tokens.max(MIN_ROWS);
+        let width = cos.len() / n_tokens;
+        cos.resize(n_rows * width, 1.0);
+        sin.resize(n_rows * width, 0.0);
+        // A padding row sees what the last token sees; its result is never used.
+        let mut first_visible = first_visible.to_vec();
+        first_visible.resize(n_rows, first_visible[n_tokens - 1]);
+        let table = |values| {
+            Tensor::<3>::from_data(TensorData::new(values, [n_rows, 1, width]), (device, DType::F32)).cast(dtype)
+        };
+        let bands = (0..n_rows)
             .step_by(BAND_QUERIES)
             .map(|start| {
-                let queries = start..n_tokens.min(start + BAND_QUERIES);
-                Band::new(queries, n_past, first_visible, device)
+                let queries = start..n_rows.min(start + BAND_QUERIES);
+                Band::new(queries, n_past, n_tokens, &first_visible, device)
             })
             .collect();
-        Self { cos: table(cos), sin: table(sin), bands }
+        Self { n_tokens, cos: table(cos), sin: table(sin), bands }
+    }
+
+    /// Number of tokens, padding left out.
+    pub(crate) fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// Number of rows to compute, padding included.
+    pub(crate) fn n_rows(&self) -> usize {
+        self.cos.dims()[0]
     }
 
     /// Rotates the pairs `(2j, 2j + 1)` of every head: `[t, heads, head_dim]` to the same.
@@ -91,9 +114,9 @@ impl Frame {
 }
 
 impl Band {
-    fn new(queries: Range<usize>, n_past: usize, first_visible: &[usize], device: &Device) -> Self {
+    fn new(queries: Range<usize>, n_past: usize, n_tokens: usize, first_visible: &[usize], device: &Device) -> Self {
         let first_key = queries.clone().map(|i| first_visible[i]).min().expect("a band has queries");
-        let keys = first_key..n_past + queries.end;
+        let keys = first_key..n_past + queries.end.min(n_tokens);
         let hidden: Vec<bool> = queries
             .clone()
             .flat_map(|i| keys.clone().map(move |j| j < first_visible[i] || j > n_past + i))
@@ -119,8 +142,16 @@ pub struct KeyValueWindow {
 }
 
 impl KeyValueWindow {
-    /// Appends `[t, kv_heads, head_dim]` to what is kept, returns past and present together, and keeps the last `n_keep`.
-    pub(crate) fn extend(&mut self, keys: Tensor<3>, values: Tensor<3>, n_keep: usize) -> (Tensor<3>, Tensor<3>) {
+    /// Appends the first `n_tokens` of `[rows, kv_heads, head_dim]` to what is kept, returns past and present together, and
+    /// keeps the last `n_keep`.
+    pub(crate) fn extend(
+        &mut self,
+        keys: Tensor<3>,
+        values: Tensor<3>,
+        n_tokens: usize,
+        n_keep: usize,
+    ) -> (Tensor<3>, Tensor<3>) {
+        let (keys, values) = (keys.narrow(0, 0, n_tokens), values.narrow(0, 0, n_tokens));
         let (keys, values) = match self.kept.take() {
             Some((past_keys, past_values)) => {
                 (Tensor::cat(vec![past_keys, keys], 0), Tensor::cat(vec![past_values, values], 0))

@@ -169,13 +169,14 @@ impl LMTransformer {
 
     /// Pre-norm states of `tokens`, `[t, d]`. `windows` hold the past and afterwards the last `n_keep` tokens.
     pub(crate) fn hidden(&self, tokens: &[u16], frame: &Frame, windows: &mut [KeyValueWindow], n_keep: usize) -> Tensor<2> {
-        let ids: Vec<i32> = tokens.iter().map(|&token| i32::from(token)).collect();
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [tokens.len()]), &self.device());
+        let mut ids: Vec<i32> = tokens.iter().map(|&token| i32::from(token)).collect();
+        ids.resize(frame.n_rows(), 0);
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [frame.n_rows()]), &self.device());
         let mut x = self.tok_embeddings.val().select(0, ids); // [t, d]
         for (layer, window) in self.layers.iter().zip(windows) {
             x = layer.forward(x, frame, window, n_keep);
         }
-        x
+        x.narrow(0, 0, frame.n_tokens())
     }
 
     /// `[t, d]` pre-norm states to `[t, 260]` scores in float32.
@@ -210,7 +211,7 @@ impl Attention {
         let queries = frame.rotate(heads(self.wq.forward(x.clone())));
         let keys = frame.rotate(heads(self.wk.forward(x.clone())));
         let values = heads(self.wv.forward(x));
-        let (keys, values) = window.extend(keys, values, n_keep);
+        let (keys, values) = window.extend(keys, values, frame.n_tokens(), n_keep);
         self.wo.forward(frame.attend(queries, keys, values))
     }
 }

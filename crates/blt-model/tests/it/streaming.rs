@@ -34,20 +34,6 @@ fn assert_same(found: &Signals, expected: &Signals, context: &str) {
 }
 
 #[test]
-fn zz_probe() {
-    let cp = blt_checkpoint::Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256).unwrap();
-    let mini = blt_model::EntropyModel::load(&cp, &blt_model::device(blt_model::Backend::Cpu,0).unwrap(), blt_model::FloatType::F32).unwrap();
-    for model in [reference_model("model-tiny"), mini] {
-        let tokens = BltTokenizer::default().encode_bytes(&blt_testkit::prose(3000, 1));
-        let whole = in_pieces(&model, &tokens, |_| usize::MAX);
-        for size in [1,2,3,4,5,6,7,8,12,16,17,31,32,64,100,128, 512, 1000] {
-            let f = in_pieces(&model, &tokens, |_| size);
-            println!("{size} {:e} {:e}", largest_difference(&f.entropies,&whole.entropies), largest_difference(&f.embeddings,&whole.embeddings));
-        }
-    }
-}
-
-#[test]
 fn any_chunking_gives_the_answer_of_one_pass() {
     let model = reference_model("model-tiny");
     let mut tokens = BltTokenizer::default().encode_bytes(&blt_testkit::prose(3000, 1));

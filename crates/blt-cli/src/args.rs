@@ -1,0 +1,634 @@
+//! The arguments of every command, and their translation into what the libraries take.
+
+use std::path::{Path, PathBuf};
+
+use blt_checkpoint::{Checkpoint, ModelConfig};
+use blt_core::{EntropyEngine, Modality};
+use blt_ingest::{Encoding, Mode, ProminencePool};
+use blt_model::{Backend, EntropyModel, FloatType};
+use blt_patcher::{Patcher, Rule};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::failure::Failure;
+
+/// Segments any bytes into patches where a byte-level language model is uncertain.
+#[derive(Debug, Parser)]
+#[command(name = "blt-cli", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Say nothing but errors
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more; twice for everything
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the patches of files or text
+    Patch(PatchArgs),
+    /// Write the patches, signals and hypergraph of files and folders
+    Ingest(Box<IngestArgs>),
+    /// Say what an output, sidecar, journal or checkpoint holds
+    Inspect(InspectArgs),
+    /// List the formats known and how each is recognised
+    Formats(ReportArgs),
+    /// Describe, convert and check models
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Say what this machine and this build can do
+    Doctor(ReportArgs),
+    /// Print a completion script
+    Completions {
+        /// For this shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Sizes, number types, hash and threshold of a model
+    Info(ModelInfoArgs),
+    /// Convert between safetensors and Burn's format, by the ending of the target
+    Convert(ModelConvertArgs),
+    /// Compare a model with expected values
+    Verify(ModelVerifyArgs),
+}
+
+/// The model and where it runs.
+#[derive(Debug, Args)]
+pub(crate) struct EngineArgs {
+    /// `embedded`, a directory with `config.json` and weights, or a weights file
+    #[arg(long, value_name = "MODEL", default_value = "embedded", help_heading = "Model")]
+    pub(crate) model: String,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
+    pub(crate) backend: BackendArg,
+    /// Which device of the backend
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Model")]
+    pub(crate) device: usize,
+    /// Number type of weights and activations
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
+    pub(crate) dtype: DtypeArg,
+    /// Processor threads [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Model")]
+    pub(crate) threads: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BackendArg {
+    /// A GPU if this build has a backend for one, else the processor
+    Auto,
+    /// The processor
+    Cpu,
+    /// NVIDIA GPUs through CUDA
+    Cuda,
+    /// GPUs through Vulkan
+    Vulkan,
+    /// Apple GPUs
+    Metal,
+    /// GPUs through WebGPU
+    Wgpu,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DtypeArg {
+    /// f32 on the processor, f16 on a GPU
+    Auto,
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats with 8 bits of exponent
+    Bf16,
+    /// 16-bit floats with 5 bits of exponent
+    F16,
+}
+
+/// Where patches start.
+#[derive(Debug, Args)]
+pub(crate) struct PatchingArgs {
+    /// Where a patch starts
+    #[arg(long, value_enum, default_value = "global", help_heading = "Patching")]
+    pub(crate) rule: RuleArg,
+    /// Threshold in nats [default: the model's own]
+    #[arg(long, short = 'r', value_name = "NATS", allow_negative_numbers = true, help_heading = "Patching")]
+    pub(crate) threshold: Option<f32>,
+    /// Least rise in nats, for `global+monotonic`
+    #[arg(long, value_name = "NATS", allow_negative_numbers = true, help_heading = "Patching")]
+    pub(crate) threshold_add: Option<f32>,
+    /// Bytes of a patch, for `static` and on average for `top-k`
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Patching")]
+    pub(crate) patch_size: Option<u32>,
+    /// Cut patches longer than this
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Patching")]
+    pub(crate) max_patch_length: Option<u32>,
+    /// Read long inputs with one window across, or anew every `max_seqlen` tokens as the original does
+    #[arg(long, value_enum, default_value = "continuous", help_heading = "Patching")]
+    pub(crate) mode: ModeArg,
+    /// How the norms of a patch's bytes become its prominence
+    #[arg(long, value_enum, default_value = "max", help_heading = "Patching")]
+    pub(crate) prominence_pool: PoolArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RuleArg {
+    /// Where the entropy exceeds the threshold
+    Global,
+    /// Where the entropy rises by more than the threshold
+    Monotonic,
+    /// Where it exceeds the threshold and rises by more than `--threshold-add`
+    #[value(name = "global+monotonic")]
+    GlobalMonotonic,
+    /// At the largest entropies
+    TopK,
+    /// After words
+    Space,
+    /// Every `--patch-size` bytes
+    Static,
+    /// Everywhere
+    Byte,
+    /// At the tokens of `--tokenizer`
+    #[cfg(feature = "tokenizers")]
+    Bpe,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// The exact window across all of the input
+    Continuous,
+    /// Anew every `max_seqlen` tokens
+    Chunked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PoolArg {
+    /// The largest
+    Max,
+    /// Their mean
+    Mean,
+    /// The norm of the patch's embedding
+    NormOfMean,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PatchArgs {
+    /// Files; `-` for standard input
+    #[arg(value_name = "FILE", required_unless_present = "text", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// Text to segment
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// How patches are shown
+    #[arg(long, value_enum, default_value = "pretty")]
+    pub(crate) format: PatchFormat,
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) patching: PatchingArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PatchFormat {
+    /// The text with `|` between patches
+    Pretty,
+    /// One object a file
+    Json,
+    /// One object a patch
+    Jsonl,
+    /// A page with patches coloured by entropy
+    Html,
+    /// A drawing of the entropies with the patch bounds
+    Svg,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArgs {
+    /// Files and folders; `-` for standard input
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text"], value_hint = ValueHint::AnyPath)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// A file
+    #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+    /// A folder, with everything below it
+    #[arg(long = "input", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Text
+    #[arg(long, short, value_name = "TEXT")]
+    pub(crate) text: Vec<String>,
+    /// Leave out what matches, in the syntax of `.gitignore`
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) exclude: Vec<String>,
+    /// Follow symbolic links
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// At most so many sources
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+
+    /// Folder of the outputs
+    #[arg(long, short, alias = "output-dir", value_name = "DIR", default_value = "ingest_output", value_hint = ValueHint::DirPath, help_heading = "Output")]
+    pub(crate) output: PathBuf,
+    /// Put the outputs below DIR/output
+    #[arg(long, value_name = "DIR", conflicts_with = "output", value_hint = ValueHint::DirPath, help_heading = "Output")]
+    pub(crate) external_drive: Option<PathBuf>,
+    /// Form of the outputs
+    #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
+    pub(crate) output_format: OutputFormat,
+    /// Which embeddings are written
+    #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
+    pub(crate) embeddings: EmbeddingsArg,
+    /// Their number type
+    #[arg(long, value_enum, default_value = "f32", help_heading = "Output")]
+    pub(crate) embedding_dtype: EmbeddingDtypeArg,
+    /// Write only their first K components
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) embedding_dims: Option<u32>,
+    /// Write each hypergraph as JSON too
+    #[arg(long, help_heading = "Output")]
+    pub(crate) export_json: bool,
+    /// Complete what an earlier run began (the default)
+    #[arg(long, conflicts_with = "overwrite", help_heading = "Output")]
+    pub(crate) resume: bool,
+    /// Replace what earlier runs wrote
+    #[arg(long, help_heading = "Output")]
+    pub(crate) overwrite: bool,
+    /// List what would be done, and do nothing
+    #[arg(long, help_heading = "Output")]
+    pub(crate) dry_run: bool,
+
+    /// Write the distribution of all entropies as JSON
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) entropy_histogram: bool,
+    /// Where to [default: entropy_histogram.json in the output folder]
+    #[arg(long, value_name = "FILE", requires = "entropy_histogram", help_heading = "Reports")]
+    pub(crate) histogram_output: Option<PathBuf>,
+    /// Number of its bins
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Reports")]
+    pub(crate) histogram_bins: u32,
+    /// Print the distribution of source sizes
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) batch_stats: bool,
+    /// Print where the time went
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) profile: bool,
+
+    /// Read every source as this
+    #[arg(long, value_enum, default_value = "auto", help_heading = "Decoding")]
+    pub(crate) modality: ModalityArg,
+    /// Units inside texts
+    #[arg(long, value_enum, default_value = "none", help_heading = "Decoding")]
+    pub(crate) text_segments: SegmentsArg,
+    /// Tokenizer file for `--text-segments tokens` and `--rule bpe`
+    #[cfg(feature = "tokenizers")]
+    #[arg(long, value_name = "FILE", help_heading = "Decoding")]
+    pub(crate) tokenizer: Option<PathBuf>,
+    /// Views of texts: the file's bytes, the text in UTF-8, or both
+    #[arg(long, value_enum, default_value = "raw", help_heading = "Decoding")]
+    pub(crate) text_views: ViewsArg,
+    /// Refuse sources larger than this
+    #[arg(long, value_name = "BYTES", default_value_t = blt_core::Limits::default().max_bytes, help_heading = "Decoding")]
+    pub(crate) max_bytes: u64,
+    /// Sources to read ahead
+    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Decoding")]
+    pub(crate) prefetch_buffer: usize,
+
+    #[command(flatten)]
+    pub(crate) engine: EngineArgs,
+    #[command(flatten)]
+    pub(crate) patching: PatchingArgs,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputFormat {
+    /// One safetensors file and one hypergraph a source
+    Safetensors,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EmbeddingsArg {
+    /// One a patch
+    Patch,
+    /// One a patch and one a byte
+    Byte,
+    /// None
+    None,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EmbeddingDtypeArg {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats with 8 bits of exponent
+    Bf16,
+    /// 16-bit floats with 5 bits of exponent
+    F16,
+    /// 8-bit integers with one scale a row
+    Int8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ModalityArg {
+    /// What it looks like
+    Auto,
+    /// Text in any charset
+    Text,
+    /// Bytes of no known structure
+    Binary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SegmentsArg {
+    /// None
+    None,
+    /// Words and what is between them
+    Words,
+    /// Lines
+    Lines,
+    /// Paragraphs
+    Paragraphs,
+    /// Tokens of `--tokenizer`
+    #[cfg(feature = "tokenizers")]
+    Tokens,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ViewsArg {
+    /// The file's bytes
+    Raw,
+    /// The text in UTF-8
+    Decoded,
+    /// Both
+    Both,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArgs {
+    /// A file or folder
+    #[arg(value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text", conflicts_with = "html")]
+    pub(crate) format: ReportFormat,
+    /// Print a page with the patches coloured by entropy
+    #[arg(long)]
+    pub(crate) html: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelInfoArgs {
+    /// `embedded`, a directory or a weights file
+    #[arg(default_value = "embedded")]
+    pub(crate) model: String,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelConvertArgs {
+    /// `embedded`, a directory or a weights file
+    pub(crate) model: String,
+    /// File to write, ending in `.safetensors` (original layout) or `.bpk`; its `config.json` goes beside it
+    pub(crate) target: PathBuf,
+    /// Number type of the stored weights
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: StoredDtypeArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StoredDtypeArg {
+    /// 32-bit floats
+    F32,
+    /// 16-bit floats with 8 bits of exponent
+    Bf16,
+    /// 16-bit floats with 5 bits of exponent
+    F16,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelVerifyArgs {
+    /// `embedded`, a directory or a weights file
+    pub(crate) model: String,
+    /// Expected values: `expected.safetensors`, or the original's `tokens_with_entropies.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: PathBuf,
+    /// Largest error of an entropy in nats [default: 2e-4, for JSON 0.1]
+    #[arg(long, value_name = "NATS")]
+    pub(crate) max_entropy_error: Option<f64>,
+    /// Largest error of a logit, pre-norm state or norm
+    #[arg(long, value_name = "X", default_value_t = 1e-3)]
+    pub(crate) max_state_error: f64,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "cpu")]
+    pub(crate) backend: BackendArg,
+    /// Number type of weights and activations
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(crate) dtype: DtypeArg,
+}
+
+impl EngineArgs {
+    /// The model on its device.
+    pub(crate) fn load(&self) -> Result<EntropyModel, Failure> {
+        let threads = self.threads.map_or(0, usize::from); // 0: all
+        // Only the first call of a process can set the pool, and there is one.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        load_engine(&self.model, self.backend, self.device, self.dtype)
+    }
+
+    /// Number of processor threads.
+    pub(crate) fn n_threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Opens `model` and loads it onto a device.
+pub(crate) fn load_engine(model: &str, backend: BackendArg, index: usize, dtype: DtypeArg) -> Result<EntropyModel, Failure> {
+    let backend = backend.resolve()?;
+    let device = blt_model::device(backend, index).map_err(|error| {
+        let hint = error.hint();
+        Failure::new("cannot use the compute device", error).hint(hint)
+    })?;
+    let float = match dtype {
+        DtypeArg::Auto if backend == Backend::Cpu => FloatType::F32,
+        DtypeArg::Auto | DtypeArg::F16 => FloatType::F16,
+        DtypeArg::F32 => FloatType::F32,
+        DtypeArg::Bf16 => FloatType::Bf16,
+    };
+    let loaded = match open_model(model)? {
+        ModelSource::Checkpoint(checkpoint) => EntropyModel::load(&checkpoint, &device, float),
+        ModelSource::Burnpack { bytes, config, name } => EntropyModel::load_burnpack(bytes, &config, &name, &device, float),
+    };
+    loaded.map_err(|error| Failure::new("cannot load the entropy model", error))
+}
+
+/// A model that was found, before it is on a device.
+pub(crate) enum ModelSource {
+    /// Safetensors, embedded or on disk.
+    Checkpoint(Checkpoint),
+    /// A Burn record.
+    Burnpack {
+        /// The file.
+        bytes: Vec<u8>,
+        /// From the `config.json` beside it.
+        config: ModelConfig,
+        /// Its configuration's name, else the file's.
+        name: String,
+    },
+}
+
+/// Finds what `--model` names.
+pub(crate) fn open_model(model: &str) -> Result<ModelSource, Failure> {
+    let failure = |error: blt_checkpoint::CheckpointError| {
+        let hint = error.hint();
+        Failure::new("cannot load the entropy model", error).hint(hint)
+    };
+    if model == "embedded" {
+        return Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)
+            .map(ModelSource::Checkpoint)
+            .map_err(failure);
+    }
+    let path = Path::new(model);
+    let in_folder = path.join("model.bpk");
+    let burnpack = if path.extension().is_some_and(|extension| extension == "bpk") {
+        Some(path)
+    } else if in_folder.is_file() && !path.join("model.safetensors").is_file() {
+        Some(in_folder.as_path())
+    } else {
+        None
+    };
+    let Some(burnpack) = burnpack else {
+        return Checkpoint::open(path).map(ModelSource::Checkpoint).map_err(failure);
+    };
+    let read = |path: &Path| {
+        let open = |source| failure(blt_checkpoint::CheckpointError::Open { path: path.to_owned(), source });
+        std::fs::read(path).map_err(open)
+    };
+    let config_path = burnpack.with_file_name("config.json");
+    let config = String::from_utf8(read(&config_path)?)
+        .map_err(|error| Failure::new(format!("`{}` is not UTF-8", config_path.display()), error))?;
+    let config = ModelConfig::from_json(&config, &config_path.display().to_string()).map_err(failure)?;
+    let name = config.name.clone().unwrap_or_else(|| burnpack.file_stem().unwrap_or_default().display().to_string());
+    Ok(ModelSource::Burnpack { bytes: read(burnpack)?, config, name })
+}
+
+impl BackendArg {
+    fn resolve(self) -> Result<Backend, Failure> {
+        Ok(match self {
+            BackendArg::Auto => {
+                let gpus = [Backend::Metal, Backend::Vulkan, Backend::Wgpu];
+                gpus.into_iter().find(|backend| backend.is_compiled_in()).unwrap_or(Backend::Cpu)
+            }
+            BackendArg::Cpu => Backend::Cpu,
+            BackendArg::Vulkan => Backend::Vulkan,
+            BackendArg::Metal => Backend::Metal,
+            BackendArg::Wgpu => Backend::Wgpu,
+            BackendArg::Cuda => {
+                return Err(Failure::usage("backend `cuda` is not part of this program yet")
+                    .hint(Some("NVIDIA cards work through `--backend vulkan` in a build with `--features vulkan`")));
+            }
+        })
+    }
+}
+
+impl PatchingArgs {
+    /// The encoding asked for. Options that the rule does not use are refused.
+    pub(crate) fn encoding(&self, engine: &EntropyModel) -> Result<Encoding, Failure> {
+        let threshold = self.threshold.unwrap_or(engine.config().patching.threshold);
+        let patch_size = || {
+            let size = self.patch_size.map(|size| size as usize);
+            size.ok_or_else(|| Failure::usage(format!("the rule `{}` needs `--patch-size`", self.rule_name())))
+        };
+        let rule = match self.rule {
+            RuleArg::Global => Rule::Global { threshold },
+            RuleArg::Monotonic => Rule::Monotonic { threshold },
+            RuleArg::GlobalMonotonic => {
+                let threshold_add = self.threshold_add;
+                let missing = || Failure::usage("the rule `global+monotonic` needs `--threshold-add`");
+                Rule::GlobalMonotonic { threshold, threshold_add: threshold_add.ok_or_else(missing)? }
+            }
+            RuleArg::TopK => Rule::TopK { patch_size: patch_size()? },
+            RuleArg::Space => Rule::Space,
+            RuleArg::Static => Rule::Static { patch_size: patch_size()? },
+            RuleArg::Byte => Rule::Byte,
+            #[cfg(feature = "tokenizers")]
+            RuleArg::Bpe => Rule::Bpe,
+        };
+        let has_threshold = matches!(rule, Rule::Global { .. } | Rule::Monotonic { .. } | Rule::GlobalMonotonic { .. });
+        let refuse = |option: &str| Err(Failure::usage(format!("the rule `{}` does not use `{option}`", rule.name())));
+        if self.threshold.is_some() && !has_threshold {
+            return refuse("--threshold");
+        }
+        if self.threshold_add.is_some() && !matches!(rule, Rule::GlobalMonotonic { .. }) {
+            return refuse("--threshold-add");
+        }
+        if self.patch_size.is_some() && !matches!(rule, Rule::TopK { .. } | Rule::Static { .. }) {
+            return refuse("--patch-size");
+        }
+        if !threshold.is_finite() || self.threshold_add.is_some_and(|threshold| !threshold.is_finite()) {
+            return Err(Failure::usage("a threshold must be a finite number"));
+        }
+        let max_patch_length = self.max_patch_length.map(|length| length as usize);
+        Ok(Encoding {
+            patcher: Patcher { rule, max_patch_length },
+            mode: match self.mode {
+                ModeArg::Continuous => Mode::Continuous,
+                ModeArg::Chunked => Mode::Chunked,
+            },
+            prominence: match self.prominence_pool {
+                PoolArg::Max => ProminencePool::Max,
+                PoolArg::Mean => ProminencePool::Mean,
+                PoolArg::NormOfMean => ProminencePool::NormOfMean,
+            },
+        })
+    }
+
+    fn rule_name(&self) -> String {
+        self.rule.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+impl ModalityArg {
+    /// The modality, `None` for what it looks like.
+    pub(crate) fn modality(self) -> Option<Modality> {
+        match self {
+            ModalityArg::Auto => None,
+            ModalityArg::Text => Some(Modality::Text),
+            ModalityArg::Binary => Some(Modality::Binary),
+        }
+    }
+}
+
+/// The threshold of a rule in nats, where it has one.
+pub(crate) fn threshold_of(rule: &Rule) -> Option<f32> {
+    match *rule {
+        Rule::Global { threshold } | Rule::Monotonic { threshold } | Rule::GlobalMonotonic { threshold, .. } => Some(threshold),
+        _ => None,
+    }
+}
+
+/// The model's name in outputs.
+pub(crate) fn model_name(engine: &EntropyModel) -> &str {
+    &engine.info().model
+}

@@ -1,0 +1,283 @@
+//! `manifest.db`: what is done in an output folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::error::IngestError;
+
+/// `PRAGMA application_id` of a journal: "BLTM".
+const APPLICATION_ID: i32 = 0x424C_544D;
+const SCHEMA_VERSION: i32 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE source (
+    id TEXT PRIMARY KEY,
+    source TEXT NOT NULL UNIQUE,
+    sha256 TEXT,
+    n_bytes INTEGER,
+    n_patches INTEGER,
+    modality TEXT,
+    status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'skipped')),
+    error TEXT,
+    outputs TEXT NOT NULL -- JSON array of file names
+) STRICT, WITHOUT ROWID;
+";
+
+/// How a source ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Its outputs are whole.
+    Done,
+    /// It has none; `error` says why, and the next run tries again.
+    Failed,
+    /// It is nothing to ingest; `error` says why.
+    Skipped,
+}
+
+impl Status {
+    /// The name in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Done => "done",
+            Status::Failed => "failed",
+            Status::Skipped => "skipped",
+        }
+    }
+}
+
+/// One source in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Name of its outputs.
+    pub id: String,
+    /// Where it came from, as the user named it.
+    pub source: String,
+    /// Hash of its bytes, 64 hexadecimal digits, once it was read.
+    pub sha256: Option<String>,
+    /// Its size in bytes, once it was read.
+    pub n_bytes: Option<u64>,
+    /// Its number of patches, once it is done.
+    pub n_patches: Option<u64>,
+    /// What it holds, once it was decoded.
+    pub modality: Option<String>,
+    /// How it ended.
+    pub status: Status,
+    /// Why it failed or was skipped.
+    pub error: Option<String>,
+    /// Names of its files in the output folder.
+    pub outputs: Vec<String>,
+}
+
+/// The journal of an output folder.
+#[derive(Debug)]
+pub struct Journal {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Journal {
+    /// Name of the file in the output folder.
+    pub const FILE_NAME: &'static str = "manifest.db";
+
+    /// Opens or makes the journal of `folder` for a run with these settings. A journal with other settings is refused once
+    /// it has a finished source.
+    pub(crate) fn open(folder: &Path, settings: &[(String, String)]) -> Result<Self, IngestError> {
+        let path = folder.join(Self::FILE_NAME);
+        let journal = Self { connection: Connection::open(&path).map_err(|source| failed(&path, source))?, path };
+        journal.prepare()?;
+        let differences = journal.differences(settings)?;
+        if !differences.is_empty() && journal.count(Status::Done)? > 0 {
+            return Err(IngestError::Settings(differences));
+        }
+        if !differences.is_empty() {
+            journal.transaction(|connection| {
+                connection.execute("DELETE FROM run", [])?;
+                for (key, value) in settings {
+                    connection.execute("INSERT OR REPLACE INTO run VALUES (?1, ?2)", [key, value])?;
+                }
+                Ok(())
+            })?;
+        }
+        Ok(journal)
+    }
+
+    /// Opens the journal of `folder` to look at it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is none or it is not one of this version.
+    pub fn open_existing(folder: &Path) -> Result<Self, IngestError> {
+        let path = folder.join(Self::FILE_NAME);
+        // Writable, so that SQLite can finish what a killed run left half-written.
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
+        let connection = Connection::open_with_flags(&path, flags).map_err(|source| failed(&path, source))?;
+        let journal = Self { connection, path };
+        journal.check_version()?;
+        Ok(journal)
+    }
+
+    fn prepare(&self) -> Result<(), IngestError> {
+        let run = |sql: &str| self.connection.execute_batch(sql).map_err(|source| self.failed(source));
+        run("PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;")?;
+        let n_tables: i64 = self.query("SELECT count(*) FROM sqlite_schema")?;
+        if n_tables == 0 {
+            let pragmas = format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};");
+            run(&format!("BEGIN; {pragmas} {SCHEMA} COMMIT;"))?;
+        }
+        self.check_version()
+    }
+
+    fn check_version(&self) -> Result<(), IngestError> {
+        let application_id: i32 = self.query("PRAGMA application_id")?;
+        let version: i32 = self.query("PRAGMA user_version")?;
+        if (application_id, version) == (APPLICATION_ID, SCHEMA_VERSION) {
+            Ok(())
+        } else {
+            Err(IngestError::NotAJournal(self.path.clone()))
+        }
+    }
+
+    /// Settings that differ, as `name: here, there`.
+    fn differences(&self, settings: &[(String, String)]) -> Result<Vec<String>, IngestError> {
+        let stored = self.settings()?;
+        let stored = |key: &str| stored.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        let changed = settings.iter().filter(|(key, value)| stored(key) != Some(value));
+        Ok(changed.map(|(key, value)| format!("{key} was {}, now {value}", stored(key).unwrap_or("not set"))).collect())
+    }
+
+    /// The settings of the run, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn settings(&self) -> Result<Vec<(String, String)>, IngestError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let mut statement = self.connection.prepare("SELECT key, value FROM run ORDER BY key")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// Every source, by id.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn rows(&self) -> Result<Vec<Row>, IngestError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            let mut statement = self.connection.prepare("SELECT * FROM source ORDER BY id")?;
+            statement.query_map([], row)?.collect()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// The row of the source named `source`.
+    pub(crate) fn by_source(&self, source: &str) -> Result<Option<Row>, IngestError> {
+        self.one("SELECT * FROM source WHERE source = ?1", source)
+    }
+
+    /// The row with the id `id`.
+    pub(crate) fn by_id(&self, id: &str) -> Result<Option<Row>, IngestError> {
+        self.one("SELECT * FROM source WHERE id = ?1", id)
+    }
+
+    /// Writes `rows` in one transaction that is on the disk when this returns.
+    pub(crate) fn record(&self, rows: &[Row]) -> Result<(), IngestError> {
+        self.transaction(|connection| rows.iter().try_for_each(|row| insert(connection, row)))
+    }
+
+    /// Number of sources that ended so.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn count(&self, status: Status) -> Result<u64, IngestError> {
+        let sql = "SELECT count(*) FROM source WHERE status = ?1";
+        let count = self.connection.query_row(sql, [status.name()], |row| row.get::<_, i64>(0));
+        count.map(|count| count as u64).map_err(|source| self.failed(source))
+    }
+
+    /// Writes the journal anew at `scratch`, from which it is to be published: the same rows make the same file, whatever
+    /// runs they came from.
+    pub(crate) fn write_canonical(self, scratch: &Path) -> Result<(), IngestError> {
+        let (settings, rows) = (self.settings()?, self.rows()?);
+        drop(self);
+        let _ = fs::remove_file(scratch);
+        let fresh = Self {
+            connection: Connection::open(scratch).map_err(|source| failed(scratch, source))?,
+            path: scratch.to_owned(),
+        };
+        fresh.prepare()?;
+        fresh.transaction(|connection| {
+            for (key, value) in &settings {
+                connection.execute("INSERT INTO run VALUES (?1, ?2)", [key, value])?;
+            }
+            rows.iter().try_for_each(|row| insert(connection, row))
+        })
+    }
+
+    fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), IngestError> {
+        let run = || {
+            let transaction = self.connection.unchecked_transaction()?;
+            work(&transaction)?;
+            transaction.commit()
+        };
+        run().map_err(|source| self.failed(source))
+    }
+
+    fn one(&self, sql: &str, key: &str) -> Result<Option<Row>, IngestError> {
+        let read = || self.connection.prepare_cached(sql)?.query_row([key], row).optional();
+        read().map_err(|source| self.failed(source))
+    }
+
+    fn query<T: rusqlite::types::FromSql>(&self, sql: &str) -> Result<T, IngestError> {
+        self.connection.query_row(sql, [], |row| row.get(0)).map_err(|source| self.failed(source))
+    }
+
+    fn failed(&self, source: rusqlite::Error) -> IngestError {
+        failed(&self.path, source)
+    }
+}
+
+fn failed(path: &Path, source: rusqlite::Error) -> IngestError {
+    IngestError::Journal { path: path.to_owned(), source }
+}
+
+fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
+    let sql = "INSERT OR REPLACE INTO source VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+    let outputs = serde_json::Value::from(row.outputs.clone()).to_string();
+    connection.prepare_cached(sql)?.execute(params![
+        row.id,
+        row.source,
+        row.sha256,
+        row.n_bytes.map(|n| n as i64),
+        row.n_patches.map(|n| n as i64),
+        row.modality,
+        row.status.name(),
+        row.error,
+        outputs,
+    ])?;
+    Ok(())
+}
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let outputs: String = row.get("outputs")?;
+    Ok(Row {
+        id: row.get("id")?,
+        source: row.get("source")?,
+        sha256: row.get("sha256")?,
+        n_bytes: row.get::<_, Option<i64>>("n_bytes")?.map(|n| n as u64),
+        n_patches: row.get::<_, Option<i64>>("n_patches")?.map(|n| n as u64),
+        modality: row.get("modality")?,
+        status: match row.get::<_, String>("status")?.as_str() {
+            "done" => Status::Done,
+            "skipped" => Status::Skipped,
+            _ => Status::Failed,
+        },
+        error: row.get("error")?,
+        outputs: serde_json::from_str(&outputs).unwrap_or_default(),
+    })
+}

@@ -1,0 +1,122 @@
+//! What a run does.
+
+use std::path::{Path, PathBuf};
+
+use blt_core::{Limits, Modality};
+use blt_modalities::Modalities;
+use blt_output::PatchFileOptions;
+use blt_patcher::Rule;
+
+use crate::encode::{Encoding, Mode, ProminencePool};
+
+/// Something to ingest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A file, or a folder with everything below it.
+    Path(PathBuf),
+    /// This text.
+    Text(String),
+    /// Standard input.
+    Stdin,
+}
+
+/// A checked configuration of a run.
+#[derive(Debug, Clone)]
+pub struct IngestOptions {
+    /// What to ingest, in order.
+    pub inputs: Vec<Input>,
+    /// Folder of the outputs.
+    pub output: PathBuf,
+    /// How bytes become patches.
+    pub encoding: Encoding,
+    /// What is written of them.
+    pub file: PatchFileOptions,
+    /// The decoders and their options.
+    pub modalities: Modalities,
+    /// What every source is read as; `None`: what it looks like.
+    pub modality: Option<Modality>,
+    /// Bounds on hostile input.
+    pub limits: Limits,
+    /// Patterns in the syntax of `.gitignore` for what is left out of folders.
+    pub exclude: Vec<String>,
+    /// Whether symbolic links inside folders are followed.
+    pub follow_links: bool,
+    /// Whether the hypergraph is written as JSON too.
+    pub export_json: bool,
+    /// Whether what is in the output folder is replaced instead of completed.
+    pub overwrite: bool,
+    /// At most this many sources are worked on.
+    pub limit: Option<usize>,
+    /// Sources worked on at once.
+    pub n_workers: usize,
+    /// Sources read ahead of the workers.
+    pub prefetch: usize,
+    /// How many decimal names of settings, such as the view and segment options, complete the run's fingerprint.
+    pub settings: Vec<(String, String)>,
+}
+
+impl IngestOptions {
+    /// The defaults for these inputs, `output` folder, encoding and width of the model's embeddings.
+    pub fn new(inputs: Vec<Input>, output: &Path, encoding: Encoding, dim: usize) -> Self {
+        Self {
+            inputs,
+            output: output.to_owned(),
+            encoding,
+            file: PatchFileOptions::new(dim),
+            modalities: Modalities::default(),
+            modality: None,
+            limits: Limits::default(),
+            exclude: Vec::new(),
+            follow_links: false,
+            export_json: false,
+            overwrite: false,
+            limit: None,
+            n_workers: 1,
+            prefetch: 4,
+            settings: Vec::new(),
+        }
+    }
+
+    /// Everything that decides about the bytes of the outputs, as named values. A folder is completed only by runs in
+    /// which they are equal.
+    pub(crate) fn fingerprint(&self, model: &str) -> Vec<(String, String)> {
+        let mut values = vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
+        values.extend(patching_metadata(&self.encoding).into_iter().map(|(key, value)| (key.to_owned(), value)));
+        let mut put = |key: &str, value: String| values.push((key.to_owned(), value));
+        put("embeddings", format!("{:?}", self.file.embeddings).to_lowercase());
+        put("embedding_dtype", format!("{:?}", self.file.dtype).to_lowercase());
+        put("embedding_dims", self.file.dims.to_string());
+        put("modality", self.modality.map_or("auto", Modality::name).to_owned());
+        put("text_segments", self.modalities.text.segments.label().to_owned());
+        put("text_views", format!("{:?}", self.modalities.text.views).to_lowercase());
+        put("export_json", self.export_json.to_string());
+        values.extend(self.settings.iter().cloned());
+        values
+    }
+}
+
+/// The rule and its parameters, as they stand in outputs and in the journal.
+pub(crate) fn patching_metadata(encoding: &Encoding) -> Vec<(&'static str, String)> {
+    let mut values = vec![("rule", encoding.patcher.rule.name().to_owned())];
+    match encoding.patcher.rule {
+        Rule::Global { threshold } | Rule::Monotonic { threshold } => values.push(("threshold", threshold.to_string())),
+        Rule::GlobalMonotonic { threshold, threshold_add } => {
+            values.push(("threshold", threshold.to_string()));
+            values.push(("threshold_add", threshold_add.to_string()));
+        }
+        Rule::TopK { patch_size } | Rule::Static { patch_size } => values.push(("patch_size", patch_size.to_string())),
+        _ => {}
+    }
+    if let Some(max) = encoding.patcher.max_patch_length {
+        values.push(("max_patch_length", max.to_string()));
+    }
+    if encoding.mode == Mode::Chunked {
+        values.push(("mode", "chunked".to_owned()));
+    }
+    match encoding.prominence {
+        ProminencePool::Max => {}
+        ProminencePool::Mean => values.push(("prominence_pool", "mean".to_owned())),
+        ProminencePool::NormOfMean => values.push(("prominence_pool", "norm-of-mean".to_owned())),
+    }
+    values
+}

@@ -1,0 +1,98 @@
+//! The bytes of one source.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::SystemTime;
+
+use blt_core::SourceReader;
+use sha2::{Digest, Sha256};
+
+use crate::error::SourceError;
+
+/// Sources up to this size are read into memory once; larger ones stay on disk and are read piece by piece.
+const IN_MEMORY_BYTES: u64 = 8 << 20;
+
+/// A source that has been read once: its size and hash are known.
+#[derive(Debug)]
+pub(crate) struct LoadedSource {
+    pub(crate) sha256: [u8; 32],
+    pub(crate) n_bytes: u64,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    Memory(Cursor<Vec<u8>>),
+    File { file: File, before: FileState },
+}
+
+/// What changes when somebody writes to a file.
+#[derive(Debug, PartialEq, Eq)]
+struct FileState {
+    n_bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileState {
+    fn of(file: &File) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        Ok(Self { n_bytes: metadata.len(), modified: metadata.modified().ok() })
+    }
+}
+
+impl LoadedSource {
+    /// Reads and hashes the file at `path`.
+    pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Self, SourceError> {
+        let mut file = File::open(path).map_err(SourceError::Read)?;
+        let before = FileState::of(&file).map_err(SourceError::Read)?;
+        if before.n_bytes > max_bytes {
+            return Err(blt_core::DecodeError::TooLarge { found: before.n_bytes, limit: max_bytes }.into());
+        }
+        if before.n_bytes <= IN_MEMORY_BYTES {
+            let mut bytes = Vec::with_capacity(before.n_bytes as usize);
+            (&mut file).take(IN_MEMORY_BYTES + 1).read_to_end(&mut bytes).map_err(SourceError::Read)?;
+            if bytes.len() as u64 <= IN_MEMORY_BYTES {
+                return Ok(Self::from_bytes(bytes));
+            }
+            file.seek(SeekFrom::Start(0)).map_err(SourceError::Read)?;
+        }
+        let mut hasher = Sha256::new();
+        let mut n_bytes = 0;
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            match file.read(&mut buffer).map_err(SourceError::Read)? {
+                0 => break,
+                n => {
+                    n_bytes += n as u64;
+                    hasher.update(&buffer[..n]);
+                }
+            }
+        }
+        Ok(Self { sha256: hasher.finalize().into(), n_bytes, content: Content::File { file, before } })
+    }
+
+    /// A source that is in memory already.
+    pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
+        let sha256 = Sha256::digest(&bytes).into();
+        Self { sha256, n_bytes: bytes.len() as u64, content: Content::Memory(Cursor::new(bytes)) }
+    }
+
+    /// Its bytes.
+    pub(crate) fn reader(&mut self) -> &mut dyn SourceReader {
+        match &mut self.content {
+            Content::Memory(cursor) => cursor,
+            Content::File { file, .. } => file,
+        }
+    }
+
+    /// Fails if the file was written to since it was hashed.
+    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+        match &self.content {
+            Content::File { file, before } if FileState::of(file).map_err(SourceError::Read)? != *before => {
+                Err(SourceError::Changed)
+            }
+            _ => Ok(()),
+        }
+    }
+}
