@@ -1,7 +1,7 @@
 //! A run: one thread reads ahead, some encode and write, one keeps the journal.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Read, Seek};
+use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;

@@ -32,6 +32,23 @@ impl EntropyModel {
         Ok(Self::new(transformer, checkpoint.config().clone(), name, format!("{device} {}", float.name())))
     }
 
+    /// Loads a Burn record (burnpack bytes) of the sizes in `config` onto `device`; `name` names it in outputs.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the bytes are no record of such a model or the device lacks the number type.
+    pub fn load_burnpack(
+        bytes: Vec<u8>,
+        config: &ModelConfig,
+        name: &str,
+        device: &ComputeDevice,
+        float: FloatType,
+    ) -> Result<Self, LoadError> {
+        let name = format!("{name}@{}", &sha256(&bytes)[..12]);
+        let transformer = LMTransformer::from_burnpack(bytes, config, device.tensor_device(), float)?;
+        Ok(Self::new(transformer, config.clone(), name, format!("{device} {}", float.name())))
+    }
+
     /// An engine around a model that is already on its device; `model` names it in outputs, `device` names where it
     /// computes in reports.
     pub fn new(transformer: LMTransformer, config: ModelConfig, model: String, device: String) -> Self {
@@ -47,6 +64,21 @@ impl EntropyModel {
     /// The sizes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
+    }
+
+    /// Everything the model says about one row from position 0, on the host; for comparing models.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a token outside the vocabulary and when the device fails.
+    pub fn row(&self, tokens: &[TokenId]) -> Result<RowOutput, EngineError> {
+        self.check(tokens)?;
+        if tokens.is_empty() {
+            return Ok(RowOutput { logits: Vec::new(), signals: Signals::default() });
+        }
+        let hidden = self.transformer.hidden_of_documents(&[tokens]);
+        let logits = host(self.transformer.logits(hidden.clone()).flatten(0, 1))?;
+        Ok(RowOutput { logits, signals: self.signals(hidden, Want::All)? })
     }
 
     fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
@@ -71,9 +103,23 @@ impl EntropyModel {
     }
 }
 
+/// What [`EntropyModel::row`] gives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowOutput {
+    /// Scores of the next token, `[t * 260]`, row by row.
+    pub logits: Vec<f32>,
+    /// Entropies, norms and pre-norm states.
+    pub signals: Signals,
+}
+
 /// `NAME@` and the first twelve digits of the weights' sha256.
 fn model_name(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
     Ok(format!("{}@{}", checkpoint.name(), &checkpoint.sha256()?[..12]))
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn host(values: Tensor<1>) -> Result<Vec<f32>, EngineError> {

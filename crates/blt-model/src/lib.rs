@@ -29,7 +29,7 @@ mod rotary;
 
 pub use attention::{Frame, KeyValueWindow};
 pub use device::{Backend, ComputeDevice, DeviceError, device};
-pub use engine::EntropyModel;
+pub use engine::{EntropyModel, RowOutput};
 pub use load::{FloatType, LoadError};
 pub use model::{Attention, FeedForward, LMTransformer, ModelOutput, TransformerBlock};
 pub use rotary::RotaryTable;

@@ -90,19 +90,19 @@ pub enum NextToken {
 /// The start of each patch of a row, ascending, before `max_patch_length` is applied.
 ///
 /// `entropies[i]` says how uncertain the model is about token `i + 1`, so passing a rule's test at `i` starts a patch at
-/// `i + 1`. Positions 0 and 1 always start one under the rules that look at entropies or spaces. `entropies` has one
-/// value a token under the former and is not looked at under the others.
+/// `i + 1`. Positions 0 and 1 always start one, except under `static`. `entropies` has one value a token under the rules
+/// that look at entropies and is not looked at under the others.
 pub fn patch_starts(rule: &Rule, tokens: &[TokenId], entropies: &[f32], next: NextToken) -> Vec<usize> {
     let n_total = tokens.len() + usize::from(next == NextToken::Include);
     if tokens.is_empty() {
-        return if n_total == 0 { Vec::new() } else { vec![0] };
+        return (0..n_total).collect();
     }
     let mut starts: Vec<usize> = match *rule {
         Rule::Static { patch_size } => (0..n_total).step_by(patch_size.max(1)).collect(),
         Rule::Byte => (0..n_total).collect(),
         Rule::Bpe => {
-            let delimiters = (0..tokens.len() - 1).filter(|&i| tokens[i] == BPE_ID);
-            std::iter::once(0).chain(delimiters.map(|i| i + 1)).collect()
+            let delimiters = (1..tokens.len() - 1).filter(|&i| tokens[i] == BPE_ID);
+            [0, 1].into_iter().chain(delimiters.map(|i| i + 1)).collect()
         }
         Rule::Space => {
             let ends = (1..tokens.len()).filter(|&i| ends_space_patch(tokens[i - 1], tokens[i]));
@@ -153,12 +153,9 @@ pub(crate) fn passes(rule: &Rule, i: usize, before: f32, now: f32) -> bool {
 }
 
 fn top_k_starts(n_patches: usize, entropies: &[f32]) -> Vec<usize> {
-    if n_patches < 2 {
-        return vec![0];
-    }
     let mut order: Vec<usize> = (1..entropies.len()).collect();
     order.sort_by(|&a, &b| entropies[b].total_cmp(&entropies[a]).then(a.cmp(&b)));
-    let mut starts: Vec<usize> = order.into_iter().take(n_patches - 2).map(|i| i + 1).chain([0, 1]).collect();
+    let mut starts: Vec<usize> = order.into_iter().take(n_patches.saturating_sub(2)).map(|i| i + 1).chain([0, 1]).collect();
     starts.sort_unstable();
     starts
 }

@@ -1,0 +1,301 @@
+//! `blt-cli ingest`: files and folders to outputs.
+
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use blt_core::{EntropyEngine, Limits};
+use blt_ingest::{
+    IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status, Summary,
+};
+use blt_modalities::{Modalities, TextDecoder, TextSegments, TextViews};
+use blt_model::EntropyModel;
+use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
+use blt_patcher::EntropyStatistics;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use crate::Ending;
+use crate::args::{EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat, SegmentsArg, ViewsArg};
+use crate::failure::Failure;
+use crate::output::to_stderr;
+
+pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
+    let engine = args.engine.load()?;
+    let options = options(args, &engine)?;
+    if args.batch_stats || args.dry_run {
+        // The journal of an earlier run is looked at, never changed.
+        let journal = Journal::open_existing(&options.output).ok();
+        let plan = blt_ingest::plan(&options, journal.as_ref()).map_err(failure)?;
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if args.batch_stats {
+            print_sizes(&mut out, &plan)?;
+        }
+        if args.dry_run {
+            print_plan(&mut out, &plan, journal.as_ref())?;
+        }
+        out.flush()?;
+        if args.dry_run {
+            return Ok(Ending::Complete);
+        }
+    }
+    let cancelled = stop_on_ctrl_c();
+    let progress = Progress::new(quiet);
+    let summary = blt_ingest::run(&engine, &options, &progress, &cancelled).map_err(failure)?;
+    progress.bar.finish_and_clear();
+    if args.entropy_histogram {
+        write_histogram(args, &options.output)?;
+    }
+    if !quiet {
+        to_stderr(&summary_line(&summary, &options.output));
+    }
+    if args.profile {
+        print_profile(&summary)?;
+    }
+    Ok(match &summary {
+        Summary { interrupted: true, .. } => Ending::Interrupted,
+        Summary { n_failed: 0, .. } => Ending::Complete,
+        _ => Ending::SomeFailed,
+    })
+}
+
+fn failure(error: IngestError) -> Failure {
+    let hint = error.hint();
+    Failure::new("cannot ingest", error).hint(hint)
+}
+
+fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Failure> {
+    let OutputFormat::Safetensors = args.output_format;
+    let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
+    let mut inputs: Vec<Input> = paths
+        .map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) })
+        .collect();
+    inputs.extend(args.text.iter().cloned().map(Input::Text));
+    let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
+    let dim = engine.info().dim;
+    let dims = args.embedding_dims.map_or(dim, |dims| dims as usize);
+    if dims > dim {
+        return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
+    }
+    let text = TextDecoder {
+        segments: match args.text_segments {
+            SegmentsArg::None => TextSegments::None,
+            SegmentsArg::Words => TextSegments::Words,
+            SegmentsArg::Lines => TextSegments::Lines,
+            SegmentsArg::Paragraphs => TextSegments::Paragraphs,
+            #[cfg(feature = "tokenizers")]
+            SegmentsArg::Tokens => TextSegments::Tokens(open_tokenizer(args)?),
+        },
+        views: match args.text_views {
+            ViewsArg::Raw => TextViews::Raw,
+            ViewsArg::Decoded => TextViews::Decoded,
+            ViewsArg::Both => TextViews::Both,
+        },
+    };
+    Ok(IngestOptions {
+        file: PatchFileOptions {
+            embeddings: match args.embeddings {
+                EmbeddingsArg::Patch => Embeddings::Patch,
+                EmbeddingsArg::Byte => Embeddings::Byte,
+                EmbeddingsArg::None => Embeddings::None,
+            },
+            dtype: match args.embedding_dtype {
+                EmbeddingDtypeArg::F32 => EmbeddingDtype::F32,
+                EmbeddingDtypeArg::Bf16 => EmbeddingDtype::Bf16,
+                EmbeddingDtypeArg::F16 => EmbeddingDtype::F16,
+                EmbeddingDtypeArg::Int8 => EmbeddingDtype::Int8,
+            },
+            model_dim: dim,
+            dims,
+        },
+        modalities: Modalities { text },
+        modality: args.modality.modality(),
+        limits: Limits { max_bytes: args.max_bytes, ..Limits::default() },
+        exclude: args.exclude.clone(),
+        follow_links: args.follow,
+        export_json: args.export_json,
+        overwrite: args.overwrite,
+        limit: args.limit,
+        n_workers: args.engine.n_threads(),
+        prefetch: args.prefetch_buffer,
+        settings: settings(args, engine)?,
+        ..IngestOptions::new(inputs, &output, args.patching.encoding(engine)?, dim)
+    })
+}
+
+/// What else decides about the bytes of the outputs: the number type, and the tokenizer's content.
+fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
+    let _ = args;
+    let device = &engine.info().device;
+    #[cfg_attr(not(feature = "tokenizers"), expect(unused_mut, reason = "only a tokenizer adds to it"))]
+    let mut settings = vec![("device".to_owned(), device.clone())];
+    #[cfg(feature = "tokenizers")]
+    if let Some(path) = &args.tokenizer {
+        let bytes = std::fs::read(path).map_err(|error| Failure::new("cannot read the tokenizer", error))?;
+        settings.push(("tokenizer_bytes".to_owned(), bytes.len().to_string()));
+    }
+    Ok(settings)
+}
+
+#[cfg(feature = "tokenizers")]
+fn open_tokenizer(args: &IngestArgs) -> Result<blt_modalities::TokenizerFile, Failure> {
+    let path = args.tokenizer.as_ref().ok_or_else(|| Failure::usage("`--text-segments tokens` needs `--tokenizer`"))?;
+    blt_modalities::TokenizerFile::open(path)
+        .map_err(|error| Failure::new(format!("cannot load the tokenizer `{}`", path.display()), io::Error::other(error)))
+}
+
+/// The first Ctrl-C ends the run cleanly, the second at once.
+fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+    let cancelled = Arc::new(AtomicBool::new(false));
+    let flag = Arc::clone(&cancelled);
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            #[expect(clippy::exit, reason = "the user asked twice")]
+            std::process::exit(130);
+        }
+        to_stderr("stopping after the current pieces; once more to stop at once");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!(%error, "Ctrl-C will stop the run at once");
+    }
+    cancelled
+}
+
+/// Progress on standard error, as a bar when that is a terminal; failures always.
+struct Progress {
+    bar: ProgressBar,
+    n_ended: AtomicU64,
+    n_sources: AtomicU64,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Self {
+        let shown = !quiet && io::stderr().is_terminal();
+        let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        let template = "{msg} [{bar:30}] {bytes}/{total_bytes} {binary_bytes_per_sec} ETA {eta}";
+        bar.set_style(ProgressStyle::with_template(template).expect("the template is valid").progress_chars("=> "));
+        if shown {
+            bar.enable_steady_tick(Duration::from_millis(200));
+        }
+        Self { bar, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
+    }
+}
+
+impl Observer for Progress {
+    fn planned(&self, n_sources: usize, n_bytes: u64) {
+        self.n_sources.store(n_sources as u64, Ordering::Relaxed);
+        self.bar.set_length(n_bytes);
+    }
+
+    fn advanced(&self, n_bytes: u64) {
+        self.bar.inc(n_bytes);
+    }
+
+    fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
+        let n_ended = self.n_ended.fetch_add(1, Ordering::Relaxed) + 1;
+        self.bar.set_message(format!("{n_ended}/{}", self.n_sources.load(Ordering::Relaxed)));
+        match outcome {
+            Outcome::Failed(error) => {
+                self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
+            }
+            Outcome::Skipped(reason) => self.bar.suspend(|| tracing::info!(source = source.source, reason, "skipped")),
+            Outcome::Done { .. } | Outcome::Resumed => {}
+        }
+    }
+}
+
+fn summary_line(summary: &Summary, output: &Path) -> String {
+    let Summary { n_done, n_resumed, n_skipped, n_failed, n_bytes, n_patches, interrupted, .. } = summary;
+    let mut line = format!("{n_done} done ({n_bytes} bytes, {n_patches} patches)");
+    for (count, what) in [(n_resumed, "done before"), (n_skipped, "skipped"), (n_failed, "failed")] {
+        if *count > 0 {
+            line.push_str(&format!(", {count} {what}"));
+        }
+    }
+    let stopped = if *interrupted { "; stopped, run again to go on" } else { "" };
+    format!("{line} -> {}{stopped}", output.display())
+}
+
+fn print_profile(summary: &Summary) -> Result<(), Failure> {
+    let seconds = &summary.seconds;
+    let mut out = io::stdout().lock();
+    for (stage, value) in
+        [("read", seconds.read), ("decode", seconds.decode), ("encode", seconds.encode), ("write", seconds.write)]
+    {
+        writeln!(out, "{stage:<8}{value:>10.3} s")?;
+    }
+    Ok(())
+}
+
+fn print_plan(out: &mut dyn Write, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+    let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
+    let done: std::collections::HashSet<&str> =
+        rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
+    for source in &plan.sources {
+        let state = match &source.kind {
+            SourceKind::Skip(_) => "skip",
+            SourceKind::Unreadable(_) => "fail",
+            _ if done.contains(source.id.as_str()) => "done",
+            _ => "todo",
+        };
+        writeln!(out, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source)?;
+    }
+    Ok(())
+}
+
+fn print_sizes(out: &mut dyn Write, plan: &Plan) -> Result<(), Failure> {
+    let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
+    sizes.sort_unstable();
+    let n = sizes.len();
+    writeln!(out, "sources {n}, bytes {}", plan.n_bytes())?;
+    if n == 0 {
+        return Ok(());
+    }
+    let at = |percent: usize| sizes[(n - 1) * percent / 100];
+    let mean = plan.n_bytes() as f64 / n as f64;
+    writeln!(out, "bytes a source: min {}, median {}, p90 {}, p99 {}, max {}, mean {mean:.1}", at(0), at(50), at(90), at(99), at(100))?;
+    let mut lower = 0;
+    for upper in [0, 1 << 10, 1 << 13, 1 << 16, 1 << 20, 1 << 24, u64::MAX] {
+        let count = sizes.iter().filter(|&&size| lower <= size && size <= upper).count();
+        let range = if upper == u64::MAX { format!("{lower} and more") } else { format!("{lower} to {upper}") };
+        writeln!(out, "{count:>10}  {range}")?;
+        lower = upper.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Over all finished outputs in the folder, those of earlier runs too.
+fn write_histogram(args: &IngestArgs, output: &Path) -> Result<(), Failure> {
+    let path: PathBuf = args.histogram_output.clone().unwrap_or_else(|| output.join("entropy_histogram.json"));
+    let failed = |error: io::Error| Failure::new(format!("cannot write `{}`", path.display()), error);
+    let journal = Journal::open_existing(output).map_err(failure)?;
+    let mut statistics = EntropyStatistics::default();
+    for row in journal.rows().map_err(failure)?.iter().filter(|row| row.status == Status::Done) {
+        for name in row.outputs.iter().filter(|name| name.ends_with(".safetensors")) {
+            statistics.merge(&blt_ingest::output_entropies(&output.join(name)).map_err(failed)?);
+        }
+    }
+    let (min, max) = statistics.range().unzip();
+    let (mean, deviation) = statistics.mean_and_deviation().unzip();
+    let percentiles: serde_json::Map<String, serde_json::Value> =
+        [25, 50, 75, 90, 95, 99].map(|p| (format!("p{p}"), json!(statistics.percentile(f64::from(p))))).into_iter().collect();
+    let histogram = statistics.histogram(args.histogram_bins as usize).map(|histogram| {
+        json!({"num_bins": histogram.counts.len(), "bin_width": histogram.bin_edges[1] - histogram.bin_edges[0],
+            "bin_edges": histogram.bin_edges, "counts": histogram.counts})
+    });
+    let report = json!({
+        "statistics": {"min": min, "max": max, "mean": mean, "std": deviation, "total_bytes": statistics.count()},
+        "percentiles": percentiles, "histogram": histogram,
+    });
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    writeln!(file, "{report:#}").map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    let file: File = file.persist(&path).map_err(|error| failed(error.error))?;
+    drop(file);
+    Ok(())
+}
