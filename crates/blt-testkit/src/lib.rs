@@ -149,3 +149,20 @@ pub fn noise(n_bytes: usize, seed: u64) -> Vec<u8> {
     };
     (0..n_bytes).map(byte).collect()
 }
+
+/// Every file below `folder` with its content, by relative path; folders and hidden files at the top are left out.
+pub fn files_below(folder: &std::path::Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    fn walk(folder: &std::path::Path, prefix: &str, files: &mut std::collections::BTreeMap<String, Vec<u8>>) {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+            let name = format!("{prefix}{}", entry.file_name().display());
+            if entry.path().is_dir() {
+                walk(&entry.path(), &format!("{name}/"), files);
+            } else if !name.starts_with('.') {
+                files.insert(name, std::fs::read(entry.path()).expect("a file"));
+            }
+        }
+    }
+    let mut files = std::collections::BTreeMap::new();
+    walk(folder, "", &mut files);
+    files
+}

@@ -1,0 +1,259 @@
+//! Every command on real input.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use safetensors::SafeTensors;
+use serde_json::Value;
+
+use crate::{blt_cli, golden, run, samples, snapshot, stdout_of, text};
+
+const SENTENCE: &str = "The committee announced on Tuesday that the conference would be postponed.";
+
+#[test]
+fn patches_of_a_sentence() {
+    snapshot(
+        &["patch", "--text", SENTENCE],
+        "exit: 0
+--- stdout
+T|he |co|mmittee |a|nnounced |on |T|u|e|sday |that |the |con|ference |would |be |postponed.
+--- stderr
+",
+    );
+}
+
+#[test]
+fn patches_as_json_follow_the_contract() {
+    let object: Value = serde_json::from_str(&stdout_of(&["patch", "--text", SENTENCE, "--format", "json"])).unwrap();
+    let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        ["entropies", "model", "n_bytes", "patch_entropies", "patch_lengths", "prominence", "rule", "source", "threshold"]
+    );
+    assert_eq!(object["n_bytes"], SENTENCE.len());
+    assert_eq!(object["threshold"].to_string(), "1.71");
+    let numbers = |key: &str| object[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
+    let (entropies, lengths) = (numbers("entropies"), numbers("patch_lengths"));
+    assert_eq!(entropies.len(), SENTENCE.len());
+    // The default rule, applied to the entropies that are printed.
+    let starts: Vec<usize> = (0..SENTENCE.len()).filter(|&i| i == 0 || entropies[i] > 1.71).collect();
+    let mut end = 0;
+    let found: Vec<usize> = lengths.iter().map(|&length| { let start = end; end += length as usize; start }).collect();
+    assert_eq!(found, starts);
+    assert_eq!(numbers("prominence").len(), starts.len());
+}
+
+#[test]
+fn patches_as_lines_hold_every_byte() {
+    let path = samples().join("binary/tone.wav");
+    let lines = stdout_of(&["patch", text(&path), "--format", "jsonl", "--model", &golden("model-tiny")]);
+    let mut bytes = Vec::new();
+    for (index, line) in lines.lines().enumerate() {
+        let patch: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(patch["index"], index);
+        assert_eq!(patch["start"], bytes.len());
+        let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, patch["bytes_b64"].as_str().unwrap());
+        bytes.extend(decoded.unwrap());
+        assert_eq!(patch["end"], bytes.len());
+    }
+    assert_eq!(bytes, fs::read(path).unwrap());
+}
+
+#[test]
+fn patches_as_pictures() {
+    let page = stdout_of(&["patch", "--text", "<b>hello</b> world", "--format", "html"]);
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n") && page.contains("&lt;b&gt;") || page.contains("&lt;"));
+    assert!(page.contains("<span style") && page.contains("nats"));
+    let drawing = stdout_of(&["patch", "--text", "hello world", "--format", "svg"]);
+    assert!(drawing.starts_with("<svg") && drawing.ends_with("</svg>\n"));
+    assert_eq!(drawing.matches("<rect").count(), 11);
+}
+
+#[test]
+fn standard_input_and_several_files() {
+    let mut child =
+        blt_cli().args(["patch", "-", "--rule", "static", "--patch-size", "4"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"0123456789").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"0123|4567|89\n");
+    let file = samples().join("data/empty.txt");
+    let output = run(&["patch", "--text", "ab", text(&file), "/nowhere/x", "--rule", "byte"]);
+    assert_eq!(output.status.code(), Some(1));
+    let stdout = String::from_utf8(output.stdout).unwrap();
+    assert!(stdout.starts_with("==> --text (2 bytes, 2 patches) <==\na|b\n==> "), "{stdout}");
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("failed: /nowhere/x: No such file"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let mut child = blt_cli()
+        .args(["patch", text(&samples().join("prose/lighthouse.txt")), "--format", "json", "--model", &golden("model-tiny")])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+/// The README's first command, and what its outputs must hold.
+#[test]
+fn the_samples_are_ingested_whole() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let output = run(&["ingest", text(&samples()), "-o", text(&out), "--entropy-histogram", "--export-json"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let n_samples = blt_testkit::files_below(&samples()).len();
+    assert!(stderr.starts_with(&format!("{n_samples} done (")), "{stderr}");
+
+    let journal = rusqlite::Connection::open(out.join("manifest.db")).unwrap();
+    let mut rows = journal.prepare("SELECT id, source, n_bytes, n_patches, modality FROM source WHERE status = 'done'").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))).unwrap();
+    let rows: Vec<(String, String, i64, i64, String)> = rows.collect::<Result<_, _>>().unwrap();
+    assert_eq!(rows.len(), n_samples);
+    for (id, source, n_bytes, n_patches, modality) in &rows {
+        let file = fs::read(out.join(format!("{id}.safetensors"))).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&file).unwrap();
+        let strings = header.metadata().clone().unwrap();
+        assert_eq!(strings["format"], "blt_patches_v4");
+        assert_eq!(strings["total_bytes"], n_bytes.to_string());
+        assert_eq!(strings["metadata_file"], format!("{id}.hypergraph.db"));
+        assert!(strings["model"].starts_with("blt-mini@") && strings["threshold"] == "1.71" && strings["rule"] == "global");
+        let file = SafeTensors::deserialize(&file).unwrap();
+        let bytes = fs::read(source).unwrap();
+        assert_eq!(file.tensor("bytes").unwrap().data(), bytes);
+        assert_eq!(file.tensor("embeddings").unwrap().shape(), [*n_patches as usize, 256]);
+        assert_eq!(modality, if source.contains("binary") { "binary" } else { "text" }, "{source}");
+
+        // The leaf at a byte, its branch and trunk, and the next leaf, in plain SQL.
+        let sidecar = rusqlite::Connection::open(out.join(format!("{id}.hypergraph.db"))).unwrap();
+        let n_leaves: i64 = sidecar.query_row("SELECT count(*) FROM leaf", [], |row| row.get(0)).unwrap();
+        assert_eq!(n_leaves, *n_patches);
+        if *n_bytes > 0 {
+            let middle = n_bytes / 2;
+            let sql = "SELECT leaf.byte_start, leaf.byte_start + leaf.byte_len, branch.label, trunk.n_bytes
+                FROM leaf JOIN branch ON branch.id = leaf.branch JOIN trunk ON trunk.id = branch.trunk
+                WHERE leaf.view = 1 AND leaf.byte_start <= ?1 ORDER BY leaf.byte_start DESC LIMIT 1";
+            let (start, end, label, total): (i64, i64, String, i64) =
+                sidecar.query_row(sql, [middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+            assert!(start <= middle && middle < end && label == "raw" && total == *n_bytes);
+            let next = sidecar.query_row("SELECT next_byte_start FROM v_next WHERE view = 1 AND byte_start = ?1", [start], |row| row.get::<_, i64>(0));
+            assert_eq!(next.ok(), (end < *n_bytes).then_some(end));
+        }
+        let json: Value = serde_json::from_slice(&fs::read(out.join(format!("{id}.hypergraph.json"))).unwrap()).unwrap();
+        assert_eq!(json["nodes"].as_array().unwrap().len() as i64, 2 + n_patches);
+    }
+    let histogram: Value = serde_json::from_slice(&fs::read(out.join("entropy_histogram.json")).unwrap()).unwrap();
+    let total: i64 = rows.iter().map(|row| row.2).sum();
+    assert_eq!(histogram["statistics"]["total_bytes"], total);
+    assert_eq!(histogram["histogram"]["counts"].as_array().unwrap().len(), 50);
+
+    let report: Value = serde_json::from_str(&stdout_of(&["inspect", text(&out), "--format", "json"])).unwrap();
+    assert_eq!((report["done"].as_u64(), report["n_bytes"].as_i64()), (Some(n_samples as u64), Some(total)));
+    let report = stdout_of(&["inspect", text(&out.join("prose~lighthouse.txt.safetensors"))]);
+    assert!(report.contains("kind                 patches") && report.contains("first_patches"), "{report}");
+    let report = stdout_of(&["inspect", text(&out.join("prose~lighthouse.txt.hypergraph.db"))]);
+    assert!(report.contains("hypergraph sidecar") && report.contains("text/plain; charset=utf-8"), "{report}");
+    let page = stdout_of(&["inspect", text(&out.join("code~ring.py.safetensors")), "--html"]);
+    assert!(page.contains("def|") || page.contains("class"), "{page}");
+}
+
+#[test]
+fn reports_before_and_after_a_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let base = ["ingest", "--text", "some words", "-o", text(&out), "--model"].map(str::to_owned);
+    let model = golden("model-tiny");
+    let with = |more: &[&str]| {
+        let args: Vec<&str> = base.iter().map(String::as_str).chain([model.as_str()]).chain(more.iter().copied()).collect();
+        stdout_of(&args)
+    };
+    assert_eq!(with(&["--dry-run"]), "todo\t10\tmanual_input\t--text #1\n");
+    assert!(!out.exists(), "a dry run does nothing");
+    assert!(with(&["--batch-stats"]).starts_with("sources 1, bytes 10\n"));
+    assert_eq!(with(&["--dry-run"]), "done\t10\tmanual_input\t--text #1\n");
+    let profile = with(&["--profile"]);
+    assert_eq!(profile.lines().map(|line| line.split_whitespace().next().unwrap()).collect::<Vec<_>>(), ["read", "decode", "encode", "write"]);
+}
+
+#[test]
+fn embeddings_as_asked() {
+    let scratch = tempfile::tempdir().unwrap();
+    let model = golden("model-tiny");
+    for (i, (options, dtype, shape)) in [
+        (&["--embeddings", "byte", "--embedding-dtype", "f16"][..], "F16", Some(64)),
+        (&["--embedding-dtype", "int8", "--embedding-dims", "8"], "I8", Some(8)),
+        (&["--embeddings", "none"], "", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let out = scratch.path().join(i.to_string());
+        let args: Vec<&str> =
+            ["ingest", "--text", "some words", "-o", text(&out), "--model", &model].into_iter().chain(options.iter().copied()).collect();
+        stdout_of(&args);
+        let file = fs::read(out.join("manual_input.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&file).unwrap();
+        let found = file.tensor("embeddings").ok();
+        assert_eq!(found.as_ref().map(|tensor| tensor.shape()[1]), shape);
+        assert!(found.is_none_or(|tensor| format!("{:?}", tensor.dtype()) == dtype));
+        assert_eq!(file.tensor("byte_embeddings").is_ok(), i == 0);
+        assert_eq!(file.tensor("embedding_scales").is_ok(), i == 1);
+    }
+}
+
+#[test]
+fn models_are_described_converted_and_verified() {
+    let info = stdout_of(&["model", "info"]);
+    assert!(info.contains("parameters    4658432") && info.contains("threshold     1.71\n"), "{info}");
+
+    let scratch = tempfile::tempdir().unwrap();
+    let expected = golden("model-tiny-gqa/expected.safetensors");
+    let burnpack = scratch.path().join("burn/model.bpk");
+    let back = scratch.path().join("back/model.safetensors");
+    fs::create_dir(burnpack.parent().unwrap()).unwrap();
+    fs::create_dir(back.parent().unwrap()).unwrap();
+    stdout_of(&["model", "convert", &golden("model-tiny-gqa"), text(&burnpack)]);
+    stdout_of(&["model", "convert", text(burnpack.parent().unwrap()), text(&back)]);
+    for model in [golden("model-tiny-gqa").as_str(), text(&burnpack), text(back.parent().unwrap())] {
+        let report = stdout_of(&["model", "verify", model, "--against", &expected]);
+        assert!(report.contains("eos             entropies") && !report.contains("DIFFERS"), "{report}");
+    }
+    let other = run(&["model", "verify", &golden("model-tiny"), "--against", &golden("model-tiny-gqa/expected.safetensors")]);
+    assert_eq!(other.status.code(), Some(1), "another model's values differ");
+}
+
+/// The form of the original repository's fixture, with values of the tiny reference model.
+#[test]
+fn a_published_table_is_compared() {
+    let case = blt_testkit::model_cases("model-tiny").into_iter().find(|case| case.name == "plain").unwrap();
+    let indexed = |values: Vec<Value>| values.into_iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect::<serde_json::Map<_, _>>();
+    let table = serde_json::json!({
+        "token_ids": indexed(case.tokens[0].iter().map(|&id| id.into()).collect()),
+        "entropies": indexed(case.entropies[0].iter().map(|&h| h.into()).collect()),
+    });
+    let scratch = tempfile::tempdir().unwrap();
+    for (name, table) in [
+        ("columns.json", table.clone()),
+        ("wrapped.json", serde_json::json!({"dataframe_json": table.to_string()})),
+        ("lists.json", serde_json::json!({"token_ids": case.tokens[0], "entropies": case.entropies[0]})),
+    ] {
+        let path = scratch.path().join(name);
+        fs::write(&path, table.to_string()).unwrap();
+        let report = stdout_of(&["model", "verify", &golden("model-tiny"), "--against", text(&path), "--max-entropy-error", "2e-4"]);
+        assert!(report.contains("0 patch starts moved"), "{report}");
+    }
+}
+
+#[test]
+fn the_doctor_and_the_generated_pages_answer() {
+    let report = stdout_of(&["doctor"]);
+    assert!(report.contains("backend cpu     in this build") && report.contains("hash verified"), "{report}");
+    assert!(serde_json::from_str::<Value>(&stdout_of(&["doctor", "--format", "json"])).unwrap().is_array());
+    assert!(stdout_of(&["formats"]).contains("text\n  formats"));
+    assert!(stdout_of(&["completions", "bash"]).contains("_blt-cli()"));
+    assert!(stdout_of(&["man"]).starts_with(".ie"));
+    assert!(stdout_of(&["--version"]).starts_with("blt-cli 0."));
+}

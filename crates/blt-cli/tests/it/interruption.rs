@@ -1,0 +1,81 @@
+//! Killing the program at any moment and running it again gives the files of one clean run.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use blt_testkit::{files_below, noise, prose};
+
+use crate::{blt_cli, golden, text};
+
+/// Files that take the tiny model about two seconds in all.
+fn inputs(folder: &Path) {
+    for i in 0..60u64 {
+        let bytes = match i % 4 {
+            0 => prose(30_000, i),
+            1 => noise(9000, i),
+            2 => prose(i as usize, i),
+            _ => Vec::new(),
+        };
+        let folder = folder.join(format!("{}", i % 7));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(format!("{i}.dat")), bytes).unwrap();
+    }
+}
+
+#[test]
+fn killed_anywhere_it_ends_as_one_clean_run() {
+    let scratch = tempfile::tempdir().unwrap();
+    let input = scratch.path().join("input");
+    inputs(&input);
+    let (clean, killed) = (scratch.path().join("clean"), scratch.path().join("killed"));
+    let model = golden("model-tiny");
+    let ingest = |output: &Path| {
+        let mut command = blt_cli();
+        command.args(["ingest", text(&input), "-o", text(output), "--model", &model, "--export-json"]);
+        command
+    };
+    assert!(ingest(&clean).output().unwrap().status.success());
+    let mut n_killed = 0;
+    for milliseconds in [5, 40, 90, 150, 210, 260, 330, 410, 470, 560] {
+        let mut child = ingest(&killed).stderr(std::process::Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(milliseconds));
+        n_killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    assert!(n_killed >= 3, "only {n_killed} of 10 kills came before the end");
+    let output = ingest(&killed).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let (clean, killed) = (files_below(&clean), files_below(&killed));
+    assert_eq!(clean.keys().collect::<Vec<_>>(), killed.keys().collect::<Vec<_>>());
+    for (name, bytes) in &clean {
+        assert!(bytes == &killed[name], "{name} differs");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_cleanly_and_the_next_run_goes_on() {
+    let scratch = tempfile::tempdir().unwrap();
+    let input = scratch.path().join("input.txt");
+    fs::write(&input, prose(3_000_000, 9)).unwrap();
+    let out = scratch.path().join("out");
+    let child = blt_cli()
+        .args(["ingest", text(&input), "-o", text(&out), "--model", &golden("model-tiny")])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Until it works on the file: its folder for unfinished files is there.
+    while !out.join(".partial").is_dir() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("stopped, run again to go on"), "{stderr}");
+    assert!(!out.join(".partial").exists() && out.join("manifest.db").is_file());
+}

@@ -1,0 +1,52 @@
+//! The program as a user runs it: exit code, standard output and standard error together.
+
+mod commands;
+mod errors;
+mod interruption;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// The built program, with nothing of the user's environment that could change its output.
+fn blt_cli() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blt-cli"));
+    command.env("NO_COLOR", "1").env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    blt_cli().args(args).output().unwrap()
+}
+
+#[track_caller]
+fn stdout_of(args: &[&str]) -> String {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Checks exit code, standard output and standard error at once; `[..]` and `...` match anything.
+#[track_caller]
+fn snapshot(args: &[&str], expected: &str) {
+    let output = run(args);
+    let found = format!(
+        "exit: {}\n--- stdout\n{}--- stderr\n{}",
+        output.status.code().unwrap_or(-1),
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    snapbox::assert_data_eq!(found, snapbox::Data::text(expected.to_owned()));
+}
+
+fn golden(path: &str) -> String {
+    blt_testkit::golden_dir().join(path).to_str().unwrap().to_owned()
+}
+
+fn samples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../samples")
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
