@@ -83,7 +83,9 @@ impl ModelConfig {
         let config = match (file.args, file.patcher_config) {
             (Some(args), _) => args.resolve(file.name, patching),
             (None, Some(patcher)) => patcher.resolve(file.name, patching),
-            (None, None) => Err("it has neither `args` (original form) nor `patcher_config` (transformers form)".to_owned()),
+            (None, None) => {
+                Err("it has neither `args` (original form) nor `patcher_config` (transformers form)".to_owned())
+            }
         };
         config.and_then(Self::checked).map_err(|reason| CheckpointError::Config { origin: origin.to_owned(), reason })
     }
@@ -152,7 +154,10 @@ impl ModelConfig {
             return Err(format!("`vocab_size` is {}, but a byte-level entropy model has 260", self.vocab_size));
         }
         if !self.n_heads.is_multiple_of(self.n_kv_heads) {
-            return Err(format!("{} query heads do not share {} key/value heads evenly", self.n_heads, self.n_kv_heads));
+            return Err(format!(
+                "{} query heads do not share {} key/value heads evenly",
+                self.n_heads, self.n_kv_heads
+            ));
         }
         if !self.head_dim.is_multiple_of(2) {
             return Err(format!("`head_dim` is {}, but rotary pairs need an even one", self.head_dim));

@@ -110,7 +110,9 @@ impl CheckpointError {
             ),
             Self::NoConfig { .. } => Some("put the model's `config.json` into the same directory as its weights"),
             Self::Missing { .. } | Self::Shape { .. } => Some("check that `config.json` belongs to these weights"),
-            Self::Safetensors { .. } | Self::Hash { .. } => Some("the file may be cut short or damaged; fetch it again"),
+            Self::Safetensors { .. } | Self::Hash { .. } => {
+                Some("the file may be cut short or damaged; fetch it again")
+            }
             _ => None,
         }
     }

@@ -19,7 +19,7 @@ mod layout;
 mod safetensors_file;
 mod write;
 
-pub use config::{AttentionScope, ModelConfig, Patching, PUBLISHED_THRESHOLD};
+pub use config::{AttentionScope, ModelConfig, PUBLISHED_THRESHOLD, Patching};
 pub use error::CheckpointError;
 pub use layout::{Layout, TensorSpec, expected_tensors};
 pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo};

@@ -464,7 +464,12 @@ impl EngineArgs {
 }
 
 /// Opens `model` and loads it onto a device.
-pub(crate) fn load_engine(model: &str, backend: BackendArg, index: usize, dtype: DtypeArg) -> Result<EntropyModel, Failure> {
+pub(crate) fn load_engine(
+    model: &str,
+    backend: BackendArg,
+    index: usize,
+    dtype: DtypeArg,
+) -> Result<EntropyModel, Failure> {
     let backend = backend.resolve()?;
     let device = blt_model::device(backend, index).map_err(|error| {
         let hint = error.hint();
@@ -478,7 +483,9 @@ pub(crate) fn load_engine(model: &str, backend: BackendArg, index: usize, dtype:
     };
     let loaded = match open_model(model)? {
         ModelSource::Checkpoint(checkpoint) => EntropyModel::load(&checkpoint, &device, float),
-        ModelSource::Burnpack { bytes, config, name } => EntropyModel::load_burnpack(bytes, &config, &name, &device, float),
+        ModelSource::Burnpack { bytes, config, name } => {
+            EntropyModel::load_burnpack(bytes, &config, &name, &device, float)
+        }
     };
     loaded.map_err(|error| Failure::new("cannot load the entropy model", error))
 }
@@ -623,7 +630,9 @@ impl ModalityArg {
 /// The threshold of a rule in nats, where it has one.
 pub(crate) fn threshold_of(rule: &Rule) -> Option<f32> {
     match *rule {
-        Rule::Global { threshold } | Rule::Monotonic { threshold } | Rule::GlobalMonotonic { threshold, .. } => Some(threshold),
+        Rule::Global { threshold } | Rule::Monotonic { threshold } | Rule::GlobalMonotonic { threshold, .. } => {
+            Some(threshold)
+        }
         _ => None,
     }
 }

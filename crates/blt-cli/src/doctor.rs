@@ -8,8 +8,8 @@ use blt_model::Backend;
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{ReportArgs, ReportFormat, load_engine};
 use crate::args::{BackendArg, DtypeArg};
+use crate::args::{ReportArgs, ReportFormat, load_engine};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -91,15 +91,28 @@ fn backend(backend: Backend) -> Finding {
 fn embedded_model() -> Finding {
     let what = "embedded model";
     match load_engine("embedded", BackendArg::Cpu, 0, DtypeArg::F32) {
-        Ok(engine) => Finding { what, state: format!("{} loads, hash verified", crate::args::model_name(&engine)), advice: None },
-        Err(failure) => Finding { what, state: failure.to_string(), advice: Some("install the program anew".to_owned()) },
+        Ok(engine) => {
+            Finding { what, state: format!("{} loads, hash verified", crate::args::model_name(&engine)), advice: None }
+        }
+        Err(failure) => {
+            Finding { what, state: failure.to_string(), advice: Some("install the program anew".to_owned()) }
+        }
     }
 }
 
 fn ffmpeg() -> Finding {
-    let runs = Command::new("ffmpeg").arg("-version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let runs = Command::new("ffmpeg")
+        .arg("-version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
     let found = runs.is_ok_and(|status| status.success());
-    Finding { what: "ffmpeg", state: if found { "found" } else { "not found; nothing in this build needs it" }.to_owned(), advice: None }
+    Finding {
+        what: "ffmpeg",
+        state: if found { "found" } else { "not found; nothing in this build needs it" }.to_owned(),
+        advice: None,
+    }
 }
 
 /// Where the Hugging Face clients keep what they fetched.

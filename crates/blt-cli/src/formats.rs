@@ -31,7 +31,10 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
         }
         ReportFormat::Text => {
             for (modality, formats, detection, decoder) in FORMATS {
-                let _ = writeln!(report, "{modality}\n  formats   {formats}\n  detected  {detection}\n  decoder   {decoder}");
+                let _ = writeln!(
+                    report,
+                    "{modality}\n  formats   {formats}\n  detected  {detection}\n  decoder   {decoder}"
+                );
             }
         }
     }

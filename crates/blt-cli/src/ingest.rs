@@ -70,9 +70,8 @@ fn failure(error: IngestError) -> Failure {
 fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Failure> {
     let OutputFormat::Safetensors = args.output_format;
     let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
-    let mut inputs: Vec<Input> = paths
-        .map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) })
-        .collect();
+    let mut inputs: Vec<Input> =
+        paths.map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) }).collect();
     inputs.extend(args.text.iter().cloned().map(Input::Text));
     let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
     let dim = engine.info().dim;
@@ -143,8 +142,9 @@ fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, Str
 #[cfg(feature = "tokenizers")]
 fn open_tokenizer(args: &IngestArgs) -> Result<blt_modalities::TokenizerFile, Failure> {
     let path = args.tokenizer.as_ref().ok_or_else(|| Failure::usage("`--text-segments tokens` needs `--tokenizer`"))?;
-    blt_modalities::TokenizerFile::open(path)
-        .map_err(|error| Failure::new(format!("cannot load the tokenizer `{}`", path.display()), io::Error::other(error)))
+    blt_modalities::TokenizerFile::open(path).map_err(|error| {
+        Failure::new(format!("cannot load the tokenizer `{}`", path.display()), io::Error::other(error))
+    })
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
@@ -257,7 +257,15 @@ fn print_sizes(out: &mut dyn Write, plan: &Plan) -> Result<(), Failure> {
     }
     let at = |percent: usize| sizes[(n - 1) * percent / 100];
     let mean = plan.n_bytes() as f64 / n as f64;
-    writeln!(out, "bytes a source: min {}, median {}, p90 {}, p99 {}, max {}, mean {mean:.1}", at(0), at(50), at(90), at(99), at(100))?;
+    writeln!(
+        out,
+        "bytes a source: min {}, median {}, p90 {}, p99 {}, max {}, mean {mean:.1}",
+        at(0),
+        at(50),
+        at(90),
+        at(99),
+        at(100)
+    )?;
     let mut lower = 0;
     for upper in [0, 1 << 10, 1 << 13, 1 << 16, 1 << 20, 1 << 24, u64::MAX] {
         let count = sizes.iter().filter(|&&size| lower <= size && size <= upper).count();
@@ -281,8 +289,10 @@ fn write_histogram(args: &IngestArgs, output: &Path) -> Result<(), Failure> {
     }
     let (min, max) = statistics.range().unzip();
     let (mean, deviation) = statistics.mean_and_deviation().unzip();
-    let percentiles: serde_json::Map<String, serde_json::Value> =
-        [25, 50, 75, 90, 95, 99].map(|p| (format!("p{p}"), json!(statistics.percentile(f64::from(p))))).into_iter().collect();
+    let percentiles: serde_json::Map<String, serde_json::Value> = [25, 50, 75, 90, 95, 99]
+        .map(|p| (format!("p{p}"), json!(statistics.percentile(f64::from(p)))))
+        .into_iter()
+        .collect();
     let histogram = statistics.histogram(args.histogram_bins as usize).map(|histogram| {
         json!({"num_bins": histogram.counts.len(), "bin_width": histogram.bin_edges[1] - histogram.bin_edges[0],
             "bin_edges": histogram.bin_edges, "counts": histogram.counts})

@@ -135,7 +135,10 @@ fn patches_of(path: &Path) -> Result<(Segmented, String), Failure> {
     let prominence = floats("prominence").ok().filter(|values| values.len() == lengths.len());
     let prominence = prominence.unwrap_or_else(|| vec![f32::NAN; lengths.len()]);
     let caption = format!("{}: {} bytes, {} patches", path.display(), bytes.len(), lengths.len());
-    Ok((Segmented { source: path.display().to_string(), bytes, entropies, lengths, prominence, patch_entropies }, caption))
+    Ok((
+        Segmented { source: path.display().to_string(), bytes, entropies, lengths, prominence, patch_entropies },
+        caption,
+    ))
 }
 
 fn sidecar(path: &Path) -> Result<Map<String, Value>, Failure> {
@@ -166,7 +169,8 @@ fn journal(folder: &Path) -> Result<Map<String, Value>, Failure> {
     let settings: BTreeMap<String, String> = journal.settings().map_err(failed)?.into_iter().collect();
     let rows = journal.rows().map_err(failed)?;
     let count = |status: Status| rows.iter().filter(|row| row.status == status).count();
-    let total = |of: fn(&Row) -> Option<u64>| rows.iter().filter(|row| row.status == Status::Done).filter_map(of).sum::<u64>();
+    let total =
+        |of: fn(&Row) -> Option<u64>| rows.iter().filter(|row| row.status == Status::Done).filter_map(of).sum::<u64>();
     let troubles: Vec<String> = rows
         .iter()
         .filter(|row| row.status == Status::Failed)

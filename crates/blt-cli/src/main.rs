@@ -50,7 +50,9 @@ fn main() -> ExitCode {
         Command::Man => {
             let mut page = Vec::new();
             let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
-            rendered.map_err(|error| Failure::new("cannot render the manual page", error)).and_then(|()| output::write_all(&page))
+            rendered
+                .map_err(|error| Failure::new("cannot render the manual page", error))
+                .and_then(|()| output::write_all(&page))
         }
     };
     match ending {

@@ -11,10 +11,12 @@ use serde_json::{Value, json};
 
 use crate::Ending;
 use crate::args::{
-    BackendArg, DtypeArg, ModelConvertArgs, ModelInfoArgs, ModelSource, ReportFormat, StoredDtypeArg, load_engine, open_model,
+    BackendArg, DtypeArg, ModelConvertArgs, ModelInfoArgs, ModelSource, ReportFormat, StoredDtypeArg, load_engine,
+    open_model,
 };
 use crate::failure::Failure;
 use crate::output::write_all;
+use crate::render::shortest;
 
 pub(crate) fn info(args: &ModelInfoArgs) -> Result<Ending, Failure> {
     let facts = match open_model(&args.model)? {
@@ -53,7 +55,10 @@ pub(crate) fn checkpoint_facts(checkpoint: &Checkpoint) -> Result<Vec<(&'static 
     }
     let sha256 = checkpoint.sha256().map_err(|error| Failure::new("cannot hash the weights", error))?;
     facts.push(("format", json!(format!("safetensors, {:?} layout", checkpoint.layout()).to_lowercase())));
-    facts.push(("tensors", json!(dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect::<Vec<_>>().join(", "))));
+    facts.push((
+        "tensors",
+        json!(dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect::<Vec<_>>().join(", ")),
+    ));
     facts.push(("sha256", json!(sha256)));
     Ok(facts)
 }
@@ -73,7 +78,7 @@ fn config_facts(name: &str, config: &ModelConfig) -> Vec<(&'static str, Value)> 
         ("attention", json!(config.attention)),
         ("rope theta", json!(config.rope_theta)),
         ("norm eps", json!(config.norm_eps)),
-        ("threshold", json!(config.patching.threshold)),
+        ("threshold", shortest(config.patching.threshold)),
     ]
 }
 
@@ -96,7 +101,8 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
             let device = cpu()?;
             let model = LMTransformer::from_burnpack(bytes, &config, device.tensor_device(), FloatType::F32)
                 .map_err(|error| failed(&error))?;
-            let tensor = |name: &str| Ok(model.tensor_f32(name).expect("the model has every tensor of its configuration"));
+            let tensor =
+                |name: &str| Ok(model.tensor_f32(name).expect("the model has every tensor of its configuration"));
             let bytes = safetensors_bytes(&config, float.0, tensor).map_err(|error| failed(&error))?;
             (config, bytes)
         }

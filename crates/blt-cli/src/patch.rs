@@ -20,7 +20,8 @@ pub(crate) fn run(args: &PatchArgs) -> Result<Ending, Failure> {
     let encoding = args.patching.encoding(&engine)?;
     #[cfg(feature = "tokenizers")]
     if encoding.patcher.rule == blt_patcher::Rule::Bpe {
-        return Err(Failure::usage("the rule `bpe` needs a tokenizer's segments").hint(Some("use `ingest --rule bpe --text-segments tokens`")));
+        return Err(Failure::usage("the rule `bpe` needs a tokenizer's segments")
+            .hint(Some("use `ingest --rule bpe --text-segments tokens`")));
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let n_inputs = args.text.len() + args.files.len();
@@ -30,7 +31,8 @@ pub(crate) fn run(args: &PatchArgs) -> Result<Ending, Failure> {
     let texts = args.text.iter().map(|text| ("--text".to_owned(), Ok(text.as_bytes().to_vec())));
     let files = args.files.iter().map(|path| (blt_ingest::path_text(path), read(path)));
     for (source, bytes) in texts.chain(files) {
-        let segmented = bytes.map_err(|error| error.to_string()).and_then(|bytes| segment(&engine, &encoding, &source, bytes));
+        let segmented =
+            bytes.map_err(|error| error.to_string()).and_then(|bytes| segment(&engine, &encoding, &source, bytes));
         match segmented {
             Ok(segmented) => renderer.show(&mut out, &segmented)?,
             Err(reason) => {

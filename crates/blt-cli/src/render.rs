@@ -157,12 +157,17 @@ fn jsonl(out: &mut dyn Write, input: &Segmented) -> io::Result<()> {
         let bytes = &input.bytes[start..end];
         let object = json!({
             "source": input.source, "index": index, "start": start, "end": end, "bytes_b64": BASE64.encode(bytes),
-            "text": std::str::from_utf8(bytes).ok(), "entropy": input.patch_entropies[index],
-            "prominence": input.prominence[index],
+            "text": std::str::from_utf8(bytes).ok(), "entropy": shortest(input.patch_entropies[index]),
+            "prominence": shortest(input.prominence[index]),
         });
         writeln!(out, "{object}")?;
     }
     Ok(())
+}
+
+/// A float32 as the shortest JSON number that reads back as it; `null` when it is not finite.
+pub(crate) fn shortest(value: f32) -> serde_json::Value {
+    value.to_string().parse::<f64>().map_or(serde_json::Value::Null, |value| json!(value))
 }
 
 /// Bytes for a terminal: text as it is, line ends and tabs too; control characters and bad bytes as `\x1B`.
@@ -280,7 +285,11 @@ fn svg(input: &Segmented, threshold: Option<f32>, caption: &str) -> String {
     }
     if let Some(threshold) = threshold {
         let y = base - threshold * scale;
-        let _ = writeln!(drawing, "<line x1=\"10\" y1=\"{y:.1}\" x2=\"{}\" y2=\"{y:.1}\" stroke=\"#d33\" stroke-dasharray=\"4 3\"/>", width - 10);
+        let _ = writeln!(
+            drawing,
+            "<line x1=\"10\" y1=\"{y:.1}\" x2=\"{}\" y2=\"{y:.1}\" stroke=\"#d33\" stroke-dasharray=\"4 3\"/>",
+            width - 10
+        );
     }
     drawing.push_str("</svg>\n");
     drawing

@@ -53,14 +53,22 @@ pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
             let _ = writeln!(report, "{:#}", Value::Array(rows));
         }
         ReportFormat::Text => {
-            let _ = writeln!(report, "{:<16}{:<12}{:>10}  {:>13}  {:>9}", "case", "tensor", "values", "largest error", "tolerance");
+            let _ = writeln!(
+                report,
+                "{:<16}{:<12}{:>10}  {:>13}  {:>9}",
+                "case", "tensor", "values", "largest error", "tolerance"
+            );
             for comparison in &comparisons {
                 let verdict = if agrees(comparison) { "" } else { "  DIFFERS" };
                 let moved = comparison.moved_starts.map_or_else(String::new, |n| format!("  {n} patch starts moved"));
                 let _ = writeln!(
                     report,
                     "{:<16}{:<12}{:>10}  {:>13.2e}  {:>9.0e}{moved}{verdict}",
-                    comparison.case, comparison.tensor, comparison.n_values, comparison.largest_error, comparison.tolerance
+                    comparison.case,
+                    comparison.tensor,
+                    comparison.n_values,
+                    comparison.largest_error,
+                    comparison.tolerance
                 );
             }
         }
@@ -83,21 +91,23 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
         };
         let name = format!("{case}.tokens");
         let shape = file.tensors()[&name].shape.clone();
-        let tokens: Vec<TokenId> = file.floats(&name).map_err(unreadable)?.into_iter().map(|id| id as TokenId).collect();
+        let tokens: Vec<TokenId> =
+            file.floats(&name).map_err(unreadable)?.into_iter().map(|id| id as TokenId).collect();
         let &[n_rows, row_len] = &shape[..] else {
             return Err(Failure::usage(format!("`{name}` has shape {shape:?}, expected two dimensions")));
         };
         if row_len == 0 {
             continue;
         }
-        let positions: Vec<usize> =
-            floats("positions")?.map_or_else(|| (0..row_len).collect(), |kept| kept.iter().map(|&p| p as usize).collect());
+        let positions: Vec<usize> = floats("positions")?
+            .map_or_else(|| (0..row_len).collect(), |kept| kept.iter().map(|&p| p as usize).collect());
         if positions.iter().any(|&position| position >= row_len) {
             return Err(Failure::usage(format!("`{case}.positions` leaves its rows")));
         }
         let mut found: BTreeMap<&'static str, Vec<f32>> = BTreeMap::new();
         for row in tokens.chunks(row_len).take(n_rows) {
-            let output = engine.row(row).map_err(|error| Failure::new(format!("cannot compute case `{case}`"), error))?;
+            let output =
+                engine.row(row).map_err(|error| Failure::new(format!("cannot compute case `{case}`"), error))?;
             let kept = |values: &[f32]| -> Vec<f32> {
                 let width = values.len() / row_len;
                 positions.iter().flat_map(|&p| values[p * width..(p + 1) * width].to_vec()).collect()
@@ -113,8 +123,11 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
                 let (has, wants) = (expected.len(), found.len());
                 return Err(Failure::usage(format!("`{case}.{tensor}` has {has} values, the model gives {wants}")));
             }
-            let tolerance =
-                if tensor == "entropies" { args.max_entropy_error.unwrap_or(EXACT_TOLERANCE_NATS) } else { args.max_state_error };
+            let tolerance = if tensor == "entropies" {
+                args.max_entropy_error.unwrap_or(EXACT_TOLERANCE_NATS)
+            } else {
+                args.max_state_error
+            };
             comparisons.push(compare(&case, tensor, &found, &expected, tolerance));
         }
     }
@@ -125,7 +138,8 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
 /// `entropies`, by columns or by rows, perhaps as a string under `dataframe_json`.
 fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<Comparison>, Failure> {
     let path = &args.against;
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::new(format!("cannot read `{}`", path.display()), error))?;
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("cannot read `{}`", path.display()), error))?;
     let malformed = |error| Failure::new(format!("`{}` is not JSON", path.display()), error);
     let mut table: Value = serde_json::from_str(&text).map_err(malformed)?;
     if let Some(inner) = table.get("dataframe_json").and_then(Value::as_str) {
@@ -140,7 +154,9 @@ fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<
     let output = engine.row(&tokens).map_err(|error| Failure::new("cannot compute the published case", error))?;
     let found = output.signals.entropies;
     let rule = Rule::Global { threshold: engine.config().patching.threshold };
-    let starts = |entropies: &[f32]| patch_starts(&rule, &tokens, entropies, NextToken::Exclude).into_iter().collect::<BTreeSet<_>>();
+    let starts = |entropies: &[f32]| {
+        patch_starts(&rule, &tokens, entropies, NextToken::Exclude).into_iter().collect::<BTreeSet<_>>()
+    };
     let moved = starts(&found).symmetric_difference(&starts(&expected)).count();
     let tolerance = args.max_entropy_error.unwrap_or(PUBLISHED_TOLERANCE_NATS);
     let comparison = compare("published", "entropies", &found, &expected, tolerance);
@@ -173,6 +189,7 @@ fn numbers(table: &Value, name: &str) -> Option<Vec<f64>> {
 fn compare(case: &str, tensor: &'static str, found: &[f32], expected: &[f32], tolerance: f64) -> Comparison {
     let errors = found.iter().zip(expected).map(|(&a, &b)| (f64::from(a) - f64::from(b)).abs());
     // A value that is not a number is as wrong as can be, and `max` would pass over it.
-    let largest_error = errors.fold(0.0, |largest: f64, error| if error.is_nan() { f64::INFINITY } else { largest.max(error) });
+    let largest_error =
+        errors.fold(0.0, |largest: f64, error| if error.is_nan() { f64::INFINITY } else { largest.max(error) });
     Comparison { case: case.to_owned(), tensor, n_values: found.len(), largest_error, tolerance, moved_starts: None }
 }

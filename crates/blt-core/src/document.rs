@@ -42,7 +42,10 @@ impl FromStr for Modality {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|modality| modality.name() == name).ok_or_else(|| format!("no modality is named `{name}`"))
+        Self::ALL
+            .into_iter()
+            .find(|modality| modality.name() == name)
+            .ok_or_else(|| format!("no modality is named `{name}`"))
     }
 }
 

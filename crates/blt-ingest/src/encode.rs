@@ -275,7 +275,13 @@ struct OpenPatch {
 }
 
 impl PatchBuilder {
-    fn push(&mut self, bytes: &[u8], first: Option<f32>, signals: &Signals, sink: &mut dyn PatchSink) -> io::Result<()> {
+    fn push(
+        &mut self,
+        bytes: &[u8],
+        first: Option<f32>,
+        signals: &Signals,
+        sink: &mut dyn PatchSink,
+    ) -> io::Result<()> {
         self.entropy = first.unwrap_or(self.entropy);
         // The entropies of these bytes: shifted by one against the positions.
         let mut entropies = Vec::with_capacity(bytes.len());
@@ -328,7 +334,15 @@ impl PatchBuilder {
 
 impl OpenPatch {
     fn new(start: u64, dim: usize) -> Self {
-        Self { start, n_bytes: 0, entropy: 0.0, coherence: 0.0, norm: 0.0, largest_norm: 0.0, embedding: vec![0.0; dim] }
+        Self {
+            start,
+            n_bytes: 0,
+            entropy: 0.0,
+            coherence: 0.0,
+            norm: 0.0,
+            largest_norm: 0.0,
+            embedding: vec![0.0; dim],
+        }
     }
 
     fn add(&mut self, entropy: f32, norm: f32, coherence: f32, state: &[f32]) {

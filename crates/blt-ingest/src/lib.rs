@@ -36,6 +36,6 @@ pub use entropy_summary::output_entropies;
 pub use error::{IngestError, SourceError};
 pub use id::{id_of_path, path_text};
 pub use journal::{Journal, Row, Status};
-pub use options::{Input, IngestOptions};
+pub use options::{IngestOptions, Input};
 pub use plan::{Plan, PlannedSource, SourceKind, plan};
 pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, run};

@@ -51,7 +51,9 @@ pub struct IngestOptions {
     pub n_workers: usize,
     /// Sources read ahead of the workers.
     pub prefetch: usize,
-    /// How many decimal names of settings, such as the view and segment options, complete the run's fingerprint.
+    /// Sources up to this many bytes are read into memory once; larger ones stay on disk and are read piece by piece.
+    pub in_memory_bytes: u64,
+    /// What else decides about the bytes of the outputs, by name, such as the number type of the model.
     pub settings: Vec<(String, String)>,
 }
 
@@ -73,6 +75,7 @@ impl IngestOptions {
             limit: None,
             n_workers: 1,
             prefetch: 4,
+            in_memory_bytes: 8 << 20,
             settings: Vec::new(),
         }
     }
@@ -80,7 +83,8 @@ impl IngestOptions {
     /// Everything that decides about the bytes of the outputs, as named values. A folder is completed only by runs in
     /// which they are equal.
     pub(crate) fn fingerprint(&self, model: &str) -> Vec<(String, String)> {
-        let mut values = vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
+        let mut values =
+            vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
         values.extend(patching_metadata(&self.encoding).into_iter().map(|(key, value)| (key.to_owned(), value)));
         let mut put = |key: &str, value: String| values.push((key.to_owned(), value));
         put("embeddings", format!("{:?}", self.file.embeddings).to_lowercase());

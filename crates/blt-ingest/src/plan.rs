@@ -1,6 +1,6 @@
 //! Which sources a run has, and what each is called.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use ignore::overrides::OverrideBuilder;
 use crate::error::{IngestError, MissingInput, SourceError};
 use crate::id::{id_of_other_source, id_of_path, path_text};
 use crate::journal::Journal;
-use crate::options::{Input, IngestOptions};
+use crate::options::{IngestOptions, Input};
 
 /// Where a source's bytes come from, or why there are none.
 #[derive(Debug)]
@@ -119,11 +119,7 @@ fn named(path: &Path) -> String {
 }
 
 fn file_kind(path: &Path, metadata: &fs::Metadata) -> SourceKind {
-    if metadata.is_file() {
-        SourceKind::File(path.to_owned())
-    } else {
-        SourceKind::Skip("not a regular file")
-    }
+    if metadata.is_file() { SourceKind::File(path.to_owned()) } else { SourceKind::Skip("not a regular file") }
 }
 
 /// Everything below `root`, in the order of names.
@@ -134,9 +130,8 @@ fn walk(root: &Path, options: &IngestOptions, found: &mut Vec<Found>) -> Result<
         let inverted = pattern.strip_prefix('!').map_or_else(|| format!("!{pattern}"), str::to_owned);
         overrides.add(&inverted).map_err(|source| IngestError::Pattern { pattern: pattern.clone(), source })?;
     }
-    let overrides = overrides
-        .build()
-        .map_err(|source| IngestError::Pattern { pattern: options.exclude.join(" "), source })?;
+    let overrides =
+        overrides.build().map_err(|source| IngestError::Pattern { pattern: options.exclude.join(" "), source })?;
     let output = fs::canonicalize(&options.output).ok();
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
@@ -201,26 +196,36 @@ fn unlisted(error: ignore::Error, root: &Path) -> Found {
 }
 
 /// Gives every source an id of its own: the one it had in the journal, else that of its path, else that of its path and
-/// a hash of its whole name. A source named twice is one.
+/// a hash of its whole name. A source named twice is one, also when an earlier run named it from another folder.
 fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<PlannedSource>, IngestError> {
-    let mut known: HashMap<String, String> = HashMap::new();
-    let mut seen = HashSet::new();
-    let mut sources = Vec::with_capacity(found.len());
-    for Found { source, id, n_bytes, kind } in found {
+    let mut sources: Vec<PlannedSource> = Vec::with_capacity(found.len());
+    let (mut seen, mut taken) = (HashSet::new(), HashSet::new());
+    for Found { mut source, mut id, n_bytes, kind } in found {
+        if let Some(journal) = journal {
+            if let Some(row) = journal.by_source(&source)? {
+                id = row.id;
+            } else if let Some(row) = journal.by_id(&id)? {
+                if is_same_file(&kind, &row.source) {
+                    source = row.source;
+                } else {
+                    id = id_of_other_source(&id, &source);
+                }
+            }
+        }
         if !seen.insert(source.clone()) {
             continue;
         }
-        let earlier = journal.map(|journal| journal.by_source(&source)).transpose()?.flatten();
-        let id = match earlier {
-            Some(row) => row.id,
-            None => {
-                let in_journal = journal.map(|journal| journal.by_id(&id)).transpose()?.flatten();
-                let taken = known.contains_key(&id) || in_journal.is_some();
-                if taken { id_of_other_source(&id, &source) } else { id }
-            }
-        };
-        known.insert(id.clone(), source.clone());
+        if !taken.insert(id.clone()) {
+            id = id_of_other_source(&id, &source);
+            taken.insert(id.clone());
+        }
         sources.push(PlannedSource { id, source, n_bytes, kind });
     }
     Ok(sources)
+}
+
+/// Whether a source is the file that an earlier run called `source`.
+fn is_same_file(kind: &SourceKind, source: &str) -> bool {
+    let SourceKind::File(path) = kind else { return false };
+    matches!((fs::canonicalize(path), fs::canonicalize(source)), (Ok(a), Ok(b)) if a == b)
 }

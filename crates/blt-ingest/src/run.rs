@@ -218,7 +218,8 @@ fn keep_journal(
         let is_due = is_over || rows.len() >= JOURNAL_BATCH || last_written.elapsed() >= JOURNAL_INTERVAL;
         if is_due && !rows.is_empty() && failure.is_none() {
             // After a failure the channel is still drained, so that no worker waits for ever.
-            let synced = sync_directory(folder).map_err(|source| IngestError::Output { path: folder.to_owned(), source });
+            let synced =
+                sync_directory(folder).map_err(|source| IngestError::Output { path: folder.to_owned(), source });
             failure = synced.and_then(|()| journal.record(&rows)).err();
             rows.clear();
             last_written = Instant::now();
@@ -286,9 +287,9 @@ impl Work<'_> {
 
     /// The source's bytes, or why it is nothing to ingest.
     fn load(&self, planned: &PlannedSource) -> Result<Result<LoadedSource, &'static str>, SourceError> {
-        let max_bytes = self.options.limits.max_bytes;
+        let (max_bytes, in_memory) = (self.options.limits.max_bytes, self.options.in_memory_bytes);
         Ok(Ok(match &planned.kind {
-            SourceKind::File(path) => LoadedSource::open(path, max_bytes)?,
+            SourceKind::File(path) => LoadedSource::open(path, max_bytes, in_memory)?,
             SourceKind::Text(text) => LoadedSource::from_bytes(text.clone().into_bytes()),
             SourceKind::Stdin => {
                 // Kept in a file, so that it can be read more than once whatever its size.
@@ -297,7 +298,7 @@ impl Work<'_> {
                     io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file)
                 });
                 copied.map_err(SourceError::Read)?;
-                LoadedSource::open(&path, max_bytes)?
+                LoadedSource::open(&path, max_bytes, in_memory)?
             }
             SourceKind::Skip(reason) => return Ok(Err(reason)),
             SourceKind::Unreadable(error) => return Err(retold(error)),
@@ -369,7 +370,8 @@ impl Work<'_> {
                 let mut names = vec![sidecar_name.clone()];
                 if self.options.export_json {
                     let name = format!("{}.hypergraph.json", planned.id);
-                    let mut out = io::BufWriter::new(File::create(self.partial.join(&name)).map_err(SourceError::Write)?);
+                    let mut out =
+                        io::BufWriter::new(File::create(self.partial.join(&name)).map_err(SourceError::Write)?);
                     write_json(&Sidecar::open(&sidecar_path)?, &mut out)?;
                     out.into_inner().map_err(|error| SourceError::Write(error.into_error()))?;
                     names.push(name);
@@ -391,7 +393,12 @@ impl Work<'_> {
         )
     }
 
-    fn encode_one_view(&self, view: &View, content: &mut LoadedSource, sink: &mut Outputs<'_>) -> Result<(), SourceError> {
+    fn encode_one_view(
+        &self,
+        view: &View,
+        content: &mut LoadedSource,
+        sink: &mut Outputs<'_>,
+    ) -> Result<(), SourceError> {
         let encoding = &self.options.encoding;
         let preserves_source = view.data == ViewData::Source;
         sink.sidecar.view(view.modality, view.label, &view.units, preserves_source)?;

@@ -10,9 +10,6 @@ use sha2::{Digest, Sha256};
 
 use crate::error::SourceError;
 
-/// Sources up to this size are read into memory once; larger ones stay on disk and are read piece by piece.
-const IN_MEMORY_BYTES: u64 = 8 << 20;
-
 /// A source that has been read once: its size and hash are known.
 #[derive(Debug)]
 pub(crate) struct LoadedSource {
@@ -42,17 +39,17 @@ impl FileState {
 }
 
 impl LoadedSource {
-    /// Reads and hashes the file at `path`.
-    pub(crate) fn open(path: &Path, max_bytes: u64) -> Result<Self, SourceError> {
+    /// Reads and hashes the file at `path`, and keeps its bytes if they are no more than `in_memory_bytes`.
+    pub(crate) fn open(path: &Path, max_bytes: u64, in_memory_bytes: u64) -> Result<Self, SourceError> {
         let mut file = File::open(path).map_err(SourceError::Read)?;
         let before = FileState::of(&file).map_err(SourceError::Read)?;
         if before.n_bytes > max_bytes {
             return Err(blt_core::DecodeError::TooLarge { found: before.n_bytes, limit: max_bytes }.into());
         }
-        if before.n_bytes <= IN_MEMORY_BYTES {
+        if before.n_bytes <= in_memory_bytes {
             let mut bytes = Vec::with_capacity(before.n_bytes as usize);
-            (&mut file).take(IN_MEMORY_BYTES + 1).read_to_end(&mut bytes).map_err(SourceError::Read)?;
-            if bytes.len() as u64 <= IN_MEMORY_BYTES {
+            (&mut file).take(in_memory_bytes + 1).read_to_end(&mut bytes).map_err(SourceError::Read)?;
+            if bytes.len() as u64 <= in_memory_bytes {
                 return Ok(Self::from_bytes(bytes));
             }
             file.seek(SeekFrom::Start(0)).map_err(SourceError::Read)?;

@@ -33,7 +33,11 @@ impl Charset {
             Charset::Utf8 => {
                 let mark = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
                 let text = std::str::from_utf8(&bytes[mark..]).map_err(|error| (mark + error.valid_up_to()) as u64)?;
-                Ok(Decoded { text: text.to_owned(), offsets: Offsets::Shifted(mark as u64), n_source: bytes.len() as u64 })
+                Ok(Decoded {
+                    text: text.to_owned(),
+                    offsets: Offsets::Shifted(mark as u64),
+                    n_source: bytes.len() as u64,
+                })
             }
             Charset::Other(encoding) => decode_other(encoding, bytes),
         }

@@ -21,12 +21,14 @@ mod segments;
 
 use std::io::{Read, SeekFrom};
 
-use blt_core::{ByteRange, DecodeError, Decoder, Document, Limits, Modality, Origin, SourceReader, Unit, View, ViewData};
+use blt_core::{
+    ByteRange, DecodeError, Decoder, Document, Limits, Modality, Origin, SourceReader, Unit, View, ViewData,
+};
 
 pub use charset::Charset;
+pub use segments::TextSegments;
 #[cfg(feature = "tokenizers")]
 pub use segments::TokenizerFile;
-pub use segments::TextSegments;
 
 use charset::{Decoded, detect};
 use segments::segment;
@@ -74,10 +76,11 @@ impl Decoder for TextDecoder {
         let bytes = read_all(source, n_bytes, limits)?;
         // UTF-8 is segmented in place, bad bytes included; every other charset through its decoded text.
         let needs_text = self.views != TextViews::Raw || charset != Charset::Utf8;
-        let decoded = needs_text.then(|| charset.decode(&bytes)).transpose().map_err(|offset| DecodeError::Content {
-            modality: Modality::Text,
-            reason: format!("malformed {} at byte {offset}", charset.name()),
-        })?;
+        let decoded =
+            needs_text.then(|| charset.decode(&bytes)).transpose().map_err(|offset| DecodeError::Content {
+                modality: Modality::Text,
+                reason: format!("malformed {} at byte {offset}", charset.name()),
+            })?;
         if self.views != TextViews::Decoded {
             let mut view = View::raw(Modality::Text);
             let ranges = match &decoded {

@@ -115,9 +115,11 @@ mod tokenizer_file {
         /// Where tokens start. What a tokenizer skips belongs to the token before it.
         pub(super) fn token_starts(&self, text: &[u8]) -> Result<Vec<usize>, DecodeError> {
             let content = |reason: String| DecodeError::Content { modality: Modality::Text, reason };
-            let text = std::str::from_utf8(text)
-                .map_err(|error| content(format!("a tokenizer needs UTF-8, which ends at byte {}", error.valid_up_to())))?;
-            let encoding = self.0.encode(text, false).map_err(|error| content(format!("the tokenizer failed: {error}")))?;
+            let text = std::str::from_utf8(text).map_err(|error| {
+                content(format!("a tokenizer needs UTF-8, which ends at byte {}", error.valid_up_to()))
+            })?;
+            let encoding =
+                self.0.encode(text, false).map_err(|error| content(format!("the tokenizer failed: {error}")))?;
             let mut starts: Vec<usize> = encoding.get_offsets().iter().map(|&(start, _)| start).collect();
             starts.retain(|&start| start < text.len());
             if !text.is_empty() {

@@ -26,12 +26,16 @@ mod tests {
 
     #[test]
     fn text_and_binaries_are_told_apart() {
-        for text in ["", "x", "a,b\r\n1,2\r\n", "#!/bin/sh\necho hi\n", "日本語のテキスト", "\u{1b}[1mbold\u{1b}[0m log line"] {
+        for text in
+            ["", "x", "a,b\r\n1,2\r\n", "#!/bin/sh\necho hi\n", "日本語のテキスト", "\u{1b}[1mbold\u{1b}[0m log line"]
+        {
             assert_eq!(detect_modality(text.as_bytes()), Modality::Text, "{text:?}");
         }
         assert_eq!(detect_modality(b"caf\xE9 in latin-1"), Modality::Text);
         assert_eq!(detect_modality(b"\xFF\xFEh\0i\0"), Modality::Text);
-        for binary in [&b"\x7FELF\x02\x01\x01\0"[..], b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0", b"\x1f\x8b\x08"] {
+        for binary in
+            [&b"\x7FELF\x02\x01\x01\0"[..], b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"PK\x03\x04\x14\0", b"\x1f\x8b\x08"]
+        {
             assert_eq!(detect_modality(binary), Modality::Binary, "{binary:?}");
         }
         assert_eq!(detect_modality(&blt_testkit::noise(4096, 1)), Modality::Binary);

@@ -20,10 +20,10 @@ use std::io::{Read, SeekFrom};
 
 use blt_core::{DecodeError, Decoder, Document, Limits, Modality, SourceReader, View};
 
-#[cfg(feature = "text")]
-pub use blt_modalities_text::{Charset, TextDecoder, TextSegments, TextViews};
 #[cfg(feature = "tokenizers")]
 pub use blt_modalities_text::TokenizerFile;
+#[cfg(feature = "text")]
+pub use blt_modalities_text::{Charset, TextDecoder, TextSegments, TextViews};
 pub use detect::{DETECT_BYTES, detect_modality};
 
 /// The decoders, with their options.

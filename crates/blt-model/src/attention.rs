@@ -98,7 +98,8 @@ impl Frame {
         let keys = repeat_heads(by_head(keys), group);
         let values = repeat_heads(by_head(values), group);
         let outputs = self.bands.iter().map(|band| {
-            let of = |x: &Tensor<3>, range: &Range<usize>| x.clone().narrow(1, range.start, range.len()).unsqueeze::<4>();
+            let of =
+                |x: &Tensor<3>, range: &Range<usize>| x.clone().narrow(1, range.start, range.len()).unsqueeze::<4>();
             attention(
                 of(&queries, &band.queries),
                 of(&keys, &band.keys),
@@ -117,10 +118,8 @@ impl Band {
     fn new(queries: Range<usize>, n_past: usize, n_tokens: usize, first_visible: &[usize], device: &Device) -> Self {
         let first_key = queries.clone().map(|i| first_visible[i]).min().expect("a band has queries");
         let keys = first_key..n_past + queries.end.min(n_tokens);
-        let hidden: Vec<bool> = queries
-            .clone()
-            .flat_map(|i| keys.clone().map(move |j| j < first_visible[i] || j > n_past + i))
-            .collect();
+        let hidden: Vec<bool> =
+            queries.clone().flat_map(|i| keys.clone().map(move |j| j < first_visible[i] || j > n_past + i)).collect();
         let shape = [1, 1, queries.len(), keys.len()];
         Self { hidden: Tensor::from_data(TensorData::new(hidden, shape), device), queries, keys }
     }

@@ -53,7 +53,10 @@ impl FromStr for Backend {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|backend| backend.name() == name).ok_or_else(|| format!("no backend is named `{name}`"))
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| format!("no backend is named `{name}`"))
     }
 }
 

@@ -71,7 +71,12 @@ impl LMTransformer {
     /// # Errors
     ///
     /// Fails when the bytes are no record or do not fit `config`.
-    pub fn from_burnpack(bytes: Vec<u8>, config: &ModelConfig, device: &Device, float: FloatType) -> Result<Self, LoadError> {
+    pub fn from_burnpack(
+        bytes: Vec<u8>,
+        config: &ModelConfig,
+        device: &Device,
+        float: FloatType,
+    ) -> Result<Self, LoadError> {
         let record = |error: burn::store::RecordError| LoadError::Record(error.to_string());
         let zeros = |name: &str| {
             let spec = blt_checkpoint::expected_tensors(config).into_iter().find(|tensor| tensor.name == name);

@@ -168,7 +168,13 @@ impl LMTransformer {
     }
 
     /// Pre-norm states of `tokens`, `[t, d]`. `windows` hold the past and afterwards the last `n_keep` tokens.
-    pub(crate) fn hidden(&self, tokens: &[u16], frame: &Frame, windows: &mut [KeyValueWindow], n_keep: usize) -> Tensor<2> {
+    pub(crate) fn hidden(
+        &self,
+        tokens: &[u16],
+        frame: &Frame,
+        windows: &mut [KeyValueWindow],
+        n_keep: usize,
+    ) -> Tensor<2> {
         let mut ids: Vec<i32> = tokens.iter().map(|&token| i32::from(token)).collect();
         ids.resize(frame.n_rows(), 0);
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [frame.n_rows()]), &self.device());

@@ -305,9 +305,7 @@ impl Rows {
     fn push(&mut self, row: &[f32], dtype: EmbeddingDtype) -> io::Result<()> {
         match dtype {
             EmbeddingDtype::F32 => self.values.floats(row),
-            EmbeddingDtype::Bf16 => {
-                self.values.elements(row.iter().map(|&value| bf16::from_f32(value).to_le_bytes()))
-            }
+            EmbeddingDtype::Bf16 => self.values.elements(row.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
             EmbeddingDtype::F16 => self.values.elements(row.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
             EmbeddingDtype::Int8 => {
                 let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));

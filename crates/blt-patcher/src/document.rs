@@ -75,7 +75,12 @@ impl DocumentPatcher {
 pub fn document_starts(patcher: &Patcher, bytes: &[u8], entropies: &[f32], delimiters: &[usize]) -> Vec<usize> {
     if let Ok(mut incremental) = DocumentPatcher::new(*patcher) {
         let entropy = |i: usize| if patcher.rule.needs_entropies() { entropies[i] } else { 0.0 };
-        return bytes.iter().enumerate().filter(|&(i, &byte)| incremental.push(byte, entropy(i))).map(|(i, _)| i).collect();
+        return bytes
+            .iter()
+            .enumerate()
+            .filter(|&(i, &byte)| incremental.push(byte, entropy(i)))
+            .map(|(i, _)| i)
+            .collect();
     }
     let starts: Vec<usize> = if patcher.rule == Rule::Bpe {
         let inner = delimiters.iter().copied().filter(|&start| 0 < start && start < bytes.len());
@@ -102,10 +107,8 @@ mod tests {
         prop_oneof![
             threshold.clone().prop_map(|threshold| Rule::Global { threshold }),
             threshold.clone().prop_map(|threshold| Rule::Monotonic { threshold }),
-            (threshold.clone(), threshold).prop_map(|(threshold, threshold_add)| Rule::GlobalMonotonic {
-                threshold,
-                threshold_add
-            }),
+            (threshold.clone(), threshold)
+                .prop_map(|(threshold, threshold_add)| Rule::GlobalMonotonic { threshold, threshold_add }),
             Just(Rule::Space),
             Just(Rule::Byte),
             (1usize..9).prop_map(|patch_size| Rule::TopK { patch_size }),

@@ -155,7 +155,8 @@ pub(crate) fn passes(rule: &Rule, i: usize, before: f32, now: f32) -> bool {
 fn top_k_starts(n_patches: usize, entropies: &[f32]) -> Vec<usize> {
     let mut order: Vec<usize> = (1..entropies.len()).collect();
     order.sort_by(|&a, &b| entropies[b].total_cmp(&entropies[a]).then(a.cmp(&b)));
-    let mut starts: Vec<usize> = order.into_iter().take(n_patches.saturating_sub(2)).map(|i| i + 1).chain([0, 1]).collect();
+    let mut starts: Vec<usize> =
+        order.into_iter().take(n_patches.saturating_sub(2)).map(|i| i + 1).chain([0, 1]).collect();
     starts.sort_unstable();
     starts
 }

@@ -191,7 +191,8 @@ impl Sidecar {
     ///
     /// Fails when the database does, and passes on what `visit` returns.
     pub fn for_each_leaf(&self, mut visit: impl FnMut(Leaf) -> Result<(), SidecarError>) -> Result<(), SidecarError> {
-        let mut statement = self.connection.prepare(&format!("SELECT {LEAF_COLUMNS} FROM v_leaf ORDER BY view, byte_start"))?;
+        let mut statement =
+            self.connection.prepare(&format!("SELECT {LEAF_COLUMNS} FROM v_leaf ORDER BY view, byte_start"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             visit(leaf(row)?)?;
@@ -207,7 +208,8 @@ impl Sidecar {
 }
 
 const BRANCH_COLUMNS: &str = "id, parent, view, label, modality, byte_start, byte_end, source_start, source_end";
-const LEAF_COLUMNS: &str = "view, branch, byte_start, byte_end, source_start, source_end, ordinal, tensor_row, entropy, prominence, coherence";
+const LEAF_COLUMNS: &str =
+    "view, branch, byte_start, byte_end, source_start, source_end, ordinal, tensor_row, entropy, prominence, coherence";
 
 fn branch(row: &Row<'_>) -> rusqlite::Result<Branch> {
     Ok(Branch {

@@ -89,7 +89,15 @@ impl SidecarWriter {
         // Its end and its tensors' rows are filled in when they are known.
         self.connection.execute(
             "INSERT INTO branch VALUES (?1, ?2, NULL, ?1, ?3, ?4, ?5, 0, 0, NULL, NULL, ?6, ?7)",
-            params![id, TRUNK_ID, self.n_views, label, modality.name(), self.tensor_byte as i64, self.tensor_row as i64],
+            params![
+                id,
+                TRUNK_ID,
+                self.n_views,
+                label,
+                modality.name(),
+                self.tensor_byte as i64,
+                self.tensor_row as i64
+            ],
         )?;
         let mut insert = self
             .connection
@@ -142,16 +150,18 @@ impl SidecarWriter {
         let view = self.view.as_mut().expect("a view was begun");
         assert_eq!(patch.range.start, view.n_bytes, "leaves tile their view");
         let branch = view.branch_at(patch.range.start);
-        self.connection.prepare_cached("INSERT INTO leaf VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(params![
-            view.id,
-            patch.range.start as i64,
-            patch.range.len() as i64,
-            view.n_leaves as i64,
-            branch,
-            f64::from(patch.entropy),
-            f64::from(patch.prominence),
-            f64::from(patch.coherence),
-        ])?;
+        self.connection.prepare_cached("INSERT INTO leaf VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
+            params![
+                view.id,
+                patch.range.start as i64,
+                patch.range.len() as i64,
+                view.n_leaves as i64,
+                branch,
+                f64::from(patch.entropy),
+                f64::from(patch.prominence),
+                f64::from(patch.coherence),
+            ],
+        )?;
         view.n_bytes = patch.range.end;
         view.n_leaves += 1;
         Ok(())
@@ -166,7 +176,14 @@ impl SidecarWriter {
         self.end_view()?;
         self.connection.execute(
             "INSERT INTO trunk VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![TRUNK_ID, trunk.path, &trunk.sha256[..], trunk.n_bytes as i64, trunk.media_type, trunk.modality.name()],
+            params![
+                TRUNK_ID,
+                trunk.path,
+                &trunk.sha256[..],
+                trunk.n_bytes as i64,
+                trunk.media_type,
+                trunk.modality.name()
+            ],
         )?;
         if self.n_views > 1 {
             self.connection.execute_batch(

@@ -29,17 +29,35 @@ fn patches_as_json_follow_the_contract() {
     let keys: Vec<&String> = object.as_object().unwrap().keys().collect();
     assert_eq!(
         keys,
-        ["entropies", "model", "n_bytes", "patch_entropies", "patch_lengths", "prominence", "rule", "source", "threshold"]
+        [
+            "entropies",
+            "model",
+            "n_bytes",
+            "patch_entropies",
+            "patch_lengths",
+            "prominence",
+            "rule",
+            "source",
+            "threshold"
+        ]
     );
     assert_eq!(object["n_bytes"], SENTENCE.len());
     assert_eq!(object["threshold"].to_string(), "1.71");
-    let numbers = |key: &str| object[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
+    let numbers =
+        |key: &str| object[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
     let (entropies, lengths) = (numbers("entropies"), numbers("patch_lengths"));
     assert_eq!(entropies.len(), SENTENCE.len());
     // The default rule, applied to the entropies that are printed.
     let starts: Vec<usize> = (0..SENTENCE.len()).filter(|&i| i == 0 || entropies[i] > 1.71).collect();
     let mut end = 0;
-    let found: Vec<usize> = lengths.iter().map(|&length| { let start = end; end += length as usize; start }).collect();
+    let found: Vec<usize> = lengths
+        .iter()
+        .map(|&length| {
+            let start = end;
+            end += length as usize;
+            start
+        })
+        .collect();
     assert_eq!(found, starts);
     assert_eq!(numbers("prominence").len(), starts.len());
 }
@@ -53,7 +71,8 @@ fn patches_as_lines_hold_every_byte() {
         let patch: Value = serde_json::from_str(line).unwrap();
         assert_eq!(patch["index"], index);
         assert_eq!(patch["start"], bytes.len());
-        let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, patch["bytes_b64"].as_str().unwrap());
+        let decoded =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, patch["bytes_b64"].as_str().unwrap());
         bytes.extend(decoded.unwrap());
         assert_eq!(patch["end"], bytes.len());
     }
@@ -63,7 +82,10 @@ fn patches_as_lines_hold_every_byte() {
 #[test]
 fn patches_as_pictures() {
     let page = stdout_of(&["patch", "--text", "<b>hello</b> world", "--format", "html"]);
-    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n") && page.contains("&lt;b&gt;") || page.contains("&lt;"));
+    assert!(
+        page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n") && page.contains("&lt;b&gt;")
+            || page.contains("&lt;")
+    );
     assert!(page.contains("<span style") && page.contains("nats"));
     let drawing = stdout_of(&["patch", "--text", "hello world", "--format", "svg"]);
     assert!(drawing.starts_with("<svg") && drawing.ends_with("</svg>\n"));
@@ -72,8 +94,12 @@ fn patches_as_pictures() {
 
 #[test]
 fn standard_input_and_several_files() {
-    let mut child =
-        blt_cli().args(["patch", "-", "--rule", "static", "--patch-size", "4"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = blt_cli()
+        .args(["patch", "-", "--rule", "static", "--patch-size", "4"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(b"0123456789").unwrap();
     assert_eq!(child.wait_with_output().unwrap().stdout, b"0123|4567|89\n");
     let file = samples().join("data/empty.txt");
@@ -87,7 +113,14 @@ fn standard_input_and_several_files() {
 #[test]
 fn a_closed_pipe_is_no_error() {
     let mut child = blt_cli()
-        .args(["patch", text(&samples().join("prose/lighthouse.txt")), "--format", "json", "--model", &golden("model-tiny")])
+        .args([
+            "patch",
+            text(&samples().join("prose/lighthouse.txt")),
+            "--format",
+            "json",
+            "--model",
+            &golden("model-tiny"),
+        ])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -109,7 +142,8 @@ fn the_samples_are_ingested_whole() {
     assert!(stderr.starts_with(&format!("{n_samples} done (")), "{stderr}");
 
     let journal = rusqlite::Connection::open(out.join("manifest.db")).unwrap();
-    let mut rows = journal.prepare("SELECT id, source, n_bytes, n_patches, modality FROM source WHERE status = 'done'").unwrap();
+    let mut rows =
+        journal.prepare("SELECT id, source, n_bytes, n_patches, modality FROM source WHERE status = 'done'").unwrap();
     let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))).unwrap();
     let rows: Vec<(String, String, i64, i64, String)> = rows.collect::<Result<_, _>>().unwrap();
     assert_eq!(rows.len(), n_samples);
@@ -120,7 +154,9 @@ fn the_samples_are_ingested_whole() {
         assert_eq!(strings["format"], "blt_patches_v4");
         assert_eq!(strings["total_bytes"], n_bytes.to_string());
         assert_eq!(strings["metadata_file"], format!("{id}.hypergraph.db"));
-        assert!(strings["model"].starts_with("blt-mini@") && strings["threshold"] == "1.71" && strings["rule"] == "global");
+        assert!(
+            strings["model"].starts_with("blt-mini@") && strings["threshold"] == "1.71" && strings["rule"] == "global"
+        );
         let file = SafeTensors::deserialize(&file).unwrap();
         let bytes = fs::read(source).unwrap();
         assert_eq!(file.tensor("bytes").unwrap().data(), bytes);
@@ -136,13 +172,19 @@ fn the_samples_are_ingested_whole() {
             let sql = "SELECT leaf.byte_start, leaf.byte_start + leaf.byte_len, branch.label, trunk.n_bytes
                 FROM leaf JOIN branch ON branch.id = leaf.branch JOIN trunk ON trunk.id = branch.trunk
                 WHERE leaf.view = 1 AND leaf.byte_start <= ?1 ORDER BY leaf.byte_start DESC LIMIT 1";
-            let (start, end, label, total): (i64, i64, String, i64) =
-                sidecar.query_row(sql, [middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))).unwrap();
+            let (start, end, label, total): (i64, i64, String, i64) = sidecar
+                .query_row(sql, [middle], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+                .unwrap();
             assert!(start <= middle && middle < end && label == "raw" && total == *n_bytes);
-            let next = sidecar.query_row("SELECT next_byte_start FROM v_next WHERE view = 1 AND byte_start = ?1", [start], |row| row.get::<_, i64>(0));
+            let next = sidecar.query_row(
+                "SELECT next_byte_start FROM v_next WHERE view = 1 AND byte_start = ?1",
+                [start],
+                |row| row.get::<_, i64>(0),
+            );
             assert_eq!(next.ok(), (end < *n_bytes).then_some(end));
         }
-        let json: Value = serde_json::from_slice(&fs::read(out.join(format!("{id}.hypergraph.json"))).unwrap()).unwrap();
+        let json: Value =
+            serde_json::from_slice(&fs::read(out.join(format!("{id}.hypergraph.json"))).unwrap()).unwrap();
         assert_eq!(json["nodes"].as_array().unwrap().len() as i64, 2 + n_patches);
     }
     let histogram: Value = serde_json::from_slice(&fs::read(out.join("entropy_histogram.json")).unwrap()).unwrap();
@@ -167,7 +209,8 @@ fn reports_before_and_after_a_run() {
     let base = ["ingest", "--text", "some words", "-o", text(&out), "--model"].map(str::to_owned);
     let model = golden("model-tiny");
     let with = |more: &[&str]| {
-        let args: Vec<&str> = base.iter().map(String::as_str).chain([model.as_str()]).chain(more.iter().copied()).collect();
+        let args: Vec<&str> =
+            base.iter().map(String::as_str).chain([model.as_str()]).chain(more.iter().copied()).collect();
         stdout_of(&args)
     };
     assert_eq!(with(&["--dry-run"]), "todo\t10\tmanual_input\t--text #1\n");
@@ -175,7 +218,10 @@ fn reports_before_and_after_a_run() {
     assert!(with(&["--batch-stats"]).starts_with("sources 1, bytes 10\n"));
     assert_eq!(with(&["--dry-run"]), "done\t10\tmanual_input\t--text #1\n");
     let profile = with(&["--profile"]);
-    assert_eq!(profile.lines().map(|line| line.split_whitespace().next().unwrap()).collect::<Vec<_>>(), ["read", "decode", "encode", "write"]);
+    assert_eq!(
+        profile.lines().map(|line| line.split_whitespace().next().unwrap()).collect::<Vec<_>>(),
+        ["read", "decode", "encode", "write"]
+    );
 }
 
 #[test]
@@ -191,8 +237,10 @@ fn embeddings_as_asked() {
     .enumerate()
     {
         let out = scratch.path().join(i.to_string());
-        let args: Vec<&str> =
-            ["ingest", "--text", "some words", "-o", text(&out), "--model", &model].into_iter().chain(options.iter().copied()).collect();
+        let args: Vec<&str> = ["ingest", "--text", "some words", "-o", text(&out), "--model", &model]
+            .into_iter()
+            .chain(options.iter().copied())
+            .collect();
         stdout_of(&args);
         let file = fs::read(out.join("manual_input.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&file).unwrap();
@@ -221,7 +269,8 @@ fn models_are_described_converted_and_verified() {
         let report = stdout_of(&["model", "verify", model, "--against", &expected]);
         assert!(report.contains("eos             entropies") && !report.contains("DIFFERS"), "{report}");
     }
-    let other = run(&["model", "verify", &golden("model-tiny"), "--against", &golden("model-tiny-gqa/expected.safetensors")]);
+    let other =
+        run(&["model", "verify", &golden("model-tiny"), "--against", &golden("model-tiny-gqa/expected.safetensors")]);
     assert_eq!(other.status.code(), Some(1), "another model's values differ");
 }
 
@@ -229,7 +278,9 @@ fn models_are_described_converted_and_verified() {
 #[test]
 fn a_published_table_is_compared() {
     let case = blt_testkit::model_cases("model-tiny").into_iter().find(|case| case.name == "plain").unwrap();
-    let indexed = |values: Vec<Value>| values.into_iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect::<serde_json::Map<_, _>>();
+    let indexed = |values: Vec<Value>| {
+        values.into_iter().enumerate().map(|(i, value)| (i.to_string(), value)).collect::<serde_json::Map<_, _>>()
+    };
     let table = serde_json::json!({
         "token_ids": indexed(case.tokens[0].iter().map(|&id| id.into()).collect()),
         "entropies": indexed(case.entropies[0].iter().map(|&h| h.into()).collect()),
@@ -242,7 +293,15 @@ fn a_published_table_is_compared() {
     ] {
         let path = scratch.path().join(name);
         fs::write(&path, table.to_string()).unwrap();
-        let report = stdout_of(&["model", "verify", &golden("model-tiny"), "--against", text(&path), "--max-entropy-error", "2e-4"]);
+        let report = stdout_of(&[
+            "model",
+            "verify",
+            &golden("model-tiny"),
+            "--against",
+            text(&path),
+            "--max-entropy-error",
+            "2e-4",
+        ]);
         assert!(report.contains("0 patch starts moved"), "{report}");
     }
 }
@@ -253,7 +312,7 @@ fn the_doctor_and_the_generated_pages_answer() {
     assert!(report.contains("backend cpu     in this build") && report.contains("hash verified"), "{report}");
     assert!(serde_json::from_str::<Value>(&stdout_of(&["doctor", "--format", "json"])).unwrap().is_array());
     assert!(stdout_of(&["formats"]).contains("text\n  formats"));
-    assert!(stdout_of(&["completions", "bash"]).contains("_blt-cli()"));
+    assert!(stdout_of(&["completions", "bash"]).contains("_blt__cli()"));
     assert!(stdout_of(&["man"]).starts_with(".ie"));
     assert!(stdout_of(&["--version"]).starts_with("blt-cli 0."));
 }

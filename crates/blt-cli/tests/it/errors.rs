@@ -84,9 +84,17 @@ fn every_kind_of_damaged_checkpoint_gives_one_sentence() {
     type Change = fn(&mut Vec<u8>, &mut String);
     let cases: [(&str, Change, &str); 13] = [
         ("empty", |w, _| w.clear(), "is not a valid safetensors file: it has only 0 bytes"),
-        ("truncated", |w, _| w.truncate(w.len() - 10), "its header describes 535808 bytes of tensors, the file holds 535798"),
+        (
+            "truncated",
+            |w, _| w.truncate(w.len() - 10),
+            "its header describes 535808 bytes of tensors, the file holds 535798",
+        ),
         ("overlong", |w, _| w.extend([0; 10]), "the file holds 535818"),
-        ("huge header", |w, _| w[..8].copy_from_slice(&u64::MAX.to_le_bytes()), "its header claims 18446744073709551615 bytes"),
+        (
+            "huge header",
+            |w, _| w[..8].copy_from_slice(&u64::MAX.to_le_bytes()),
+            "its header claims 18446744073709551615 bytes",
+        ),
         ("garbage header", |w, _| w[8..40].fill(b'?'), "its header is malformed"),
         (
             "offsets outside",
@@ -99,16 +107,34 @@ fn every_kind_of_damaged_checkpoint_gives_one_sentence() {
             "its header is malformed",
         ),
         ("wrong shape", |_, c| *c = c.replace("\"dim\": 64", "\"dim\": 32"), "has shape [260, 64], expected [260, 32]"),
-        ("missing layer", |_, c| *c = c.replace("\"n_layers\": 2", "\"n_layers\": 3"), "lacks 9 tensor(s) of this model, first `layers.2.attention_norm.weight`"),
-        ("wrong dtype", |w, _| with_header(w, |h| h.replace("\"F32\"", "\"I32\"")), "has dtype I32, expected F32, F16 or BF16"),
-        ("not a number", |w, _| { let n = w.len(); w[n - 4..].copy_from_slice(&f32::NAN.to_le_bytes()); }, "holds a value that is not finite"),
+        (
+            "missing layer",
+            |_, c| *c = c.replace("\"n_layers\": 2", "\"n_layers\": 3"),
+            "lacks 9 tensor(s) of this model, first `layers.2.attention_norm.weight`",
+        ),
+        (
+            "wrong dtype",
+            |w, _| with_header(w, |h| h.replace("\"F32\"", "\"I32\"")),
+            "has dtype I32, expected F32, F16 or BF16",
+        ),
+        (
+            "not a number",
+            |w, _| {
+                let n = w.len();
+                w[n - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
+            },
+            "holds a value that is not finite",
+        ),
         ("config not JSON", |_, c| c.truncate(20), "is not a model configuration"),
         ("config of something else", |_, c| *c = "{}".to_owned(), "it has neither `args`"),
     ];
     for (name, change, reason) in cases {
         let scratch = tempfile::tempdir().unwrap();
         let model = damaged(scratch.path(), change);
-        for args in [&["patch", "--text", "x", "--model", &model][..], &["ingest", "--text", "x", "-o", &format!("{model}/out"), "--model", &model]] {
+        for args in [
+            &["patch", "--text", "x", "--model", &model][..],
+            &["ingest", "--text", "x", "-o", &format!("{model}/out"), "--model", &model],
+        ] {
             let output = run(args);
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{name}: {stderr}");

@@ -52,7 +52,8 @@ fn plainly(bytes: &[u8], signals: &Signals, encoding: &Encoding) -> Collected {
     let starts = document_starts(&encoding.patcher, bytes, &signals.entropies, &[]);
     let ends = starts.iter().skip(1).copied().chain([n]);
     let patches = starts.iter().zip(ends).map(|(&start, end)| {
-        let mean = |of: &dyn Fn(usize) -> f32| (start..end).map(|i| f64::from(of(i))).sum::<f64>() / (end - start) as f64;
+        let mean =
+            |of: &dyn Fn(usize) -> f32| (start..end).map(|i| f64::from(of(i))).sum::<f64>() / (end - start) as f64;
         let prominence = (start..end).map(|i| signals.norms[i + 1]).fold(0.0, f32::max);
         let coherence = mean(&|i| coherence(signals.norms[i + 1], signals.entropies[i + 1]));
         let embedding = (0..dim).map(|d| mean(&|i| row(i)[d]) as f32).collect();
@@ -148,7 +149,8 @@ fn every_rule_tiles_the_view_and_matches_the_whole_document() {
 fn prominence_pools_as_asked() {
     let bytes = blt_testkit::prose(300, 8);
     let pooled = |prominence| encode(&bytes, &Encoding { prominence, ..Encoding::global(1.0) }).0;
-    let (max, mean, norm) = (pooled(ProminencePool::Max), pooled(ProminencePool::Mean), pooled(ProminencePool::NormOfMean));
+    let (max, mean, norm) =
+        (pooled(ProminencePool::Max), pooled(ProminencePool::Mean), pooled(ProminencePool::NormOfMean));
     for i in 0..max.patches.len() {
         let range = max.patches[i].0;
         let norms = &max.prominence[range.start as usize..range.end as usize];
@@ -162,7 +164,13 @@ fn prominence_pools_as_asked() {
 #[test]
 fn a_cancelled_encoding_stops() {
     let bytes = blt_testkit::prose(300, 8);
-    let result =
-        encode_view(&*MODEL, &Encoding::global(1.0), || Ok(&bytes[..]), &[], &mut Collected::default(), &AtomicBool::new(true));
+    let result = encode_view(
+        &*MODEL,
+        &Encoding::global(1.0),
+        || Ok(&bytes[..]),
+        &[],
+        &mut Collected::default(),
+        &AtomicBool::new(true),
+    );
     assert!(matches!(result, Err(EncodeError::Cancelled)));
 }

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use blt_core::EntropyEngine;
 use blt_ingest::{
-    Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, PlannedSource, Silent, Status, Summary, run,
+    Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, PlannedSource, Silent, Status, Summary,
+    run,
 };
 use blt_modalities::{TextDecoder, TextSegments, TextViews};
 use blt_sidecar::Sidecar;
@@ -151,16 +152,12 @@ fn the_number_of_workers_changes_nothing() {
 #[test]
 fn a_large_source_is_read_from_disk_and_comes_out_the_same() {
     let folders = Folders::new();
-    let bytes = prose((8 << 20) + 12_345, 3); // just over what is held in memory
+    let bytes = prose(100_000, 3);
     folders.write("large.txt", &bytes);
-    let options = IngestOptions {
-        file: blt_output::PatchFileOptions { embeddings: blt_output::Embeddings::None, ..blt_output::PatchFileOptions::new(64) },
-        ..folders.options("out")
-    };
-    // Rules without entropies still run the model; this one makes few patches.
-    assert_eq!(ingest(&options).n_bytes, bytes.len() as u64);
-    let file = fs::read(folders.output("out").join("large.txt.safetensors")).unwrap();
-    assert_eq!(SafeTensors::deserialize(&file).unwrap().tensor("bytes").unwrap().data(), bytes);
+    ingest(&folders.options("memory"));
+    let summary = ingest(&IngestOptions { in_memory_bytes: 99_999, ..folders.options("disk") });
+    assert_eq!(summary.n_bytes, 100_000);
+    assert_eq!(files_below(&folders.output("memory")), files_below(&folders.output("disk")));
 }
 
 #[test]
@@ -246,6 +243,7 @@ fn equal_names_from_two_inputs_stay_apart_and_keep_their_ids() {
     assert!(rows[1].id.starts_with("x.txt@"));
     // The same folder under another spelling is the same source.
     assert_eq!(ingest(&options(&["right/.", "./left"])).n_resumed, 2);
+    assert_eq!(ingest(&options(&["left/../left"])).n_resumed, 1);
 }
 
 #[test]
@@ -321,7 +319,11 @@ fn a_defect_in_one_source_is_its_own() {
         fn session(&self) -> Box<dyn blt_core::Session + '_> {
             struct Session<'a>(Box<dyn blt_core::Session + 'a>);
             impl blt_core::Session for Session<'_> {
-                fn push(&mut self, tokens: &[u16], want: blt_core::Want) -> Result<blt_core::Signals, blt_core::EngineError> {
+                fn push(
+                    &mut self,
+                    tokens: &[u16],
+                    want: blt_core::Want,
+                ) -> Result<blt_core::Signals, blt_core::EngineError> {
                     assert!(!tokens.contains(&(u16::from(b'!') + 4)), "an exclamation mark");
                     self.0.push(tokens, want)
                 }
@@ -331,7 +333,11 @@ fn a_defect_in_one_source_is_its_own() {
             }
             Box::new(Session(MODEL.session()))
         }
-        fn batch(&self, documents: &[&[u16]], want: blt_core::Want) -> Result<Vec<blt_core::Signals>, blt_core::EngineError> {
+        fn batch(
+            &self,
+            documents: &[&[u16]],
+            want: blt_core::Want,
+        ) -> Result<Vec<blt_core::Signals>, blt_core::EngineError> {
             MODEL.batch(documents, want)
         }
     }

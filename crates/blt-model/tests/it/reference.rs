@@ -133,7 +133,8 @@ fn a_burn_record_holds_the_same_weights() {
     let model = LMTransformer::load(&checkpoint, device.tensor_device(), FloatType::F32).unwrap();
     let record = model.to_burnpack().unwrap();
     let again =
-        LMTransformer::from_burnpack(record.clone(), checkpoint.config(), device.tensor_device(), FloatType::F32).unwrap();
+        LMTransformer::from_burnpack(record.clone(), checkpoint.config(), device.tensor_device(), FloatType::F32)
+            .unwrap();
     for spec in blt_checkpoint::expected_tensors(checkpoint.config()) {
         let stored = checkpoint.tensor_f32(&spec.name).unwrap();
         assert_eq!(again.tensor_f32(&spec.name), Some(stored), "{}", spec.name);
@@ -141,6 +142,7 @@ fn a_burn_record_holds_the_same_weights() {
     let other = Checkpoint::open(&blt_testkit::golden_dir().join("model-tiny")).unwrap();
     let error = LMTransformer::from_burnpack(record, other.config(), device.tensor_device(), FloatType::F32);
     assert!(error.is_err(), "a record of another model is refused");
-    let garbage = LMTransformer::from_burnpack(vec![7; 99], checkpoint.config(), device.tensor_device(), FloatType::F32);
+    let garbage =
+        LMTransformer::from_burnpack(vec![7; 99], checkpoint.config(), device.tensor_device(), FloatType::F32);
     assert!(garbage.is_err());
 }

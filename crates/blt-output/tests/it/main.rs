@@ -23,7 +23,15 @@ fn write(options: PatchFileOptions, views: &[Vec<usize>]) -> Vec<u8> {
             let range = ByteRange::new(start, start + length as u64);
             let value = start as f32;
             let embedding: Vec<f32> = (0..DIM).map(|i| (value + i as f32).cos() * 3.0).collect();
-            writer.patch(&Patch { range, entropy: value, prominence: value + 1.0, coherence: value + 2.0, embedding: &embedding }).unwrap();
+            writer
+                .patch(&Patch {
+                    range,
+                    entropy: value,
+                    prominence: value + 1.0,
+                    coherence: value + 2.0,
+                    embedding: &embedding,
+                })
+                .unwrap();
             start = range.end;
             byte += length;
         }
@@ -78,7 +86,8 @@ proptest! {
 
 #[test]
 fn large_tensors_go_through_files_and_come_back() {
-    let bytes = write(PatchFileOptions { embeddings: Embeddings::Byte, ..PatchFileOptions::new(DIM) }, &[vec![300; 1000]]);
+    let bytes =
+        write(PatchFileOptions { embeddings: Embeddings::Byte, ..PatchFileOptions::new(DIM) }, &[vec![300; 1000]]);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let expected: Vec<f32> = (0..300_000 * DIM).map(|i| (i as f32 * 0.1).sin()).collect();
     assert_eq!(floats(&file, "byte_embeddings"), expected);

@@ -22,7 +22,9 @@ fn leaves(writer: &mut SidecarWriter, lengths: &[u64]) {
     for (i, length) in lengths.iter().enumerate() {
         let range = ByteRange::new(start, start + length);
         let value = i as f32;
-        writer.leaf(&Patch { range, entropy: value, prominence: 10.0 + value, coherence: 0.5, embedding: &[] }).unwrap();
+        writer
+            .leaf(&Patch { range, entropy: value, prominence: 10.0 + value, coherence: 0.5, embedding: &[] })
+            .unwrap();
         start += length;
     }
 }
@@ -32,8 +34,12 @@ fn two_views(path: &std::path::Path) -> (i64, i64) {
     let mut writer = SidecarWriter::create(path).unwrap();
     let raw = writer.view(Modality::Text, "raw", &[], true).unwrap();
     leaves(&mut writer, &[5, 1, 6]);
-    let units =
-        [unit("paragraph", 0, 4, None), unit("line", 0, 2, Some(0)), unit("line", 2, 4, Some(0)), unit("paragraph", 4, 6, None)];
+    let units = [
+        unit("paragraph", 0, 4, None),
+        unit("line", 0, 2, Some(0)),
+        unit("line", 2, 4, Some(0)),
+        unit("paragraph", 4, 6, None),
+    ];
     let decoded = writer.view(Modality::Text, "decoded", &units, false).unwrap();
     leaves(&mut writer, &[1, 2, 1, 2]);
     writer.finish(&TRUNK).unwrap();
@@ -60,7 +66,10 @@ fn every_byte_leads_to_its_leaf_branch_and_trunk() {
     let leaf = sidecar.leaf_at(decoded, 3).unwrap().unwrap();
     assert_eq!((leaf.range, leaf.tensor_row, leaf.source), (ByteRange::new(3, 4), 5, None));
     let line = sidecar.branch(leaf.branch).unwrap().unwrap();
-    assert_eq!((line.label.as_str(), line.range, line.source), ("line", ByteRange::new(2, 4), Some(ByteRange::new(4, 8))));
+    assert_eq!(
+        (line.label.as_str(), line.range, line.source),
+        ("line", ByteRange::new(2, 4), Some(ByteRange::new(4, 8)))
+    );
     let paragraph = sidecar.branch(line.parent.unwrap()).unwrap().unwrap();
     assert_eq!(paragraph.label, "paragraph");
     assert_eq!(sidecar.branch(paragraph.parent.unwrap()).unwrap().unwrap().label, "decoded");
@@ -108,9 +117,11 @@ fn the_json_form_joins_nodes_by_index() {
     assert_eq!(nodes.len(), 1 + 6 + 7);
     assert_eq!(nodes[0]["Trunk"]["total_bytes"], 12);
     assert_eq!(nodes[7]["Leaf"]["metadata"]["end_offset"], 5);
-    let labels: Vec<&str> = json["edges"].as_array().unwrap().iter().map(|edge| edge["label"].as_str().unwrap()).collect();
+    let labels: Vec<&str> =
+        json["edges"].as_array().unwrap().iter().map(|edge| edge["label"].as_str().unwrap()).collect();
     assert_eq!(labels.iter().filter(|&&label| label == "contains").count(), 1 + 2 + 1 + 3);
-    let (edge, chain) = labels.iter().position(|&label| label == "next").map(|i| (i, &json["topology"]["edges"][i])).unwrap();
+    let (edge, chain) =
+        labels.iter().position(|&label| label == "next").map(|i| (i, &json["topology"]["edges"][i])).unwrap();
     assert_eq!(chain, &serde_json::json!([edge, [7, 8, 9]]));
     assert_eq!(json["topology"]["edges"][labels.len() - 1][1], serde_json::json!([1, 2]));
 }
