@@ -78,7 +78,7 @@ fn load(model: &str, backend: Backend, dtype: &str) -> Result<EntropyModel, Box<
     };
     let device = device(backend, 0)?;
     let checkpoint = match model {
-        "random-100m" => return Ok(random_100m(&device, float)?),
+        "random-100m" => return random_100m(&device, float),
         "embedded" => Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)?,
         path => Checkpoint::open(path.as_ref())?,
     };

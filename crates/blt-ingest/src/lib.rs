@@ -2,7 +2,7 @@
 //! a time. A journal says what is done; a run that was killed goes on where it stopped, and ends with the files of a
 //! clean run. No input stops a run: what fails is named, recorded and passed over.
 //!
-//! Start at [`run`] for whole folders, or at [`encode_view`] for one byte string. The crate does not parse arguments,
+//! Start at [`run()`] for whole folders, or at [`encode_view`] for one byte string. The crate does not parse arguments,
 //! does not print, and does not choose a model: an [`EntropyEngine`](blt_core::EntropyEngine) is given.
 //!
 //! ```

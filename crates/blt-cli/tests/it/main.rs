@@ -1,5 +1,7 @@
 //! The program as a user runs it: exit code, standard output and standard error together.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod commands;
 mod errors;
 mod interruption;

@@ -1,5 +1,7 @@
 //! The pipeline on real files, with the tiny reference model.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod encoding;
 mod runs;
 

@@ -1,5 +1,7 @@
 //! Sidecars written, read back and queried with plain SQL.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use blt_core::{ByteRange, Modality, Origin, Patch, Unit};
 use blt_sidecar::{Sidecar, SidecarError, SidecarWriter, TrunkInfo, write_json};
 use proptest::prelude::*;
