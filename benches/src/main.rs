@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use blt_checkpoint::{Checkpoint, ModelConfig};
 use blt_core::{BltTokenizer, EntropyEngine, TokenId, Want};
 use blt_model::{Backend, EntropyModel, FloatType, LMTransformer, device};
+use blt_patcher::{Patcher, Rule, document_starts};
 use clap::{Parser, Subcommand};
 use cpu_time::ProcessTime;
 use gemm::Parallelism;
@@ -44,6 +45,24 @@ enum Case {
         #[arg(long, default_value_t = 3)]
         repetitions: usize,
     },
+    /// How far the entropies of a text cut into pieces are from those of one pass
+    Pieces {
+        /// `embedded`, `random-100m` or a directory
+        model: String,
+        #[arg(long, default_value = "cpu")]
+        backend: Backend,
+        #[arg(long, default_value = "f32")]
+        dtype: String,
+        /// Text to read; repeated as needed
+        #[arg(long)]
+        text: PathBuf,
+        /// Bytes to read
+        #[arg(long)]
+        bytes: usize,
+        /// Tokens a piece
+        #[arg(long, value_delimiter = ',', default_values_t = [1, 17, 512, 8191])]
+        pieces: Vec<usize>,
+    },
     /// The speed of the gemm crate's float32 product of `[1024, k]` and `[k, n]`
     Gemm {
         #[arg(long, default_value_t = 768)]
@@ -62,6 +81,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             let text = std::fs::read(text)?;
             let text: Vec<u8> = text.iter().copied().cycle().take(bytes * documents).collect();
             model_speed(&engine, &text, bytes, repetitions)?
+        }
+        Case::Pieces { model, backend, dtype, text, bytes, pieces } => {
+            let engine = load(&model, backend, &dtype)?;
+            let text = std::fs::read(text)?;
+            let text: Vec<u8> = text.iter().copied().cycle().take(bytes).collect();
+            compare_pieces(&engine, &text, &pieces)?
         }
         Case::Gemm { k, n } => gemm_speed(k, n),
     };
@@ -143,6 +168,39 @@ fn model_speed(
         "gflop_per_cpu_second": gflop / cpu_seconds, "first_entropy_seconds": first_entropy.as_secs_f64(),
         "peak_bytes": peak_bytes(),
     }))
+}
+
+/// For each piece length: the largest difference of an entropy, and how many patch starts moved at the model's threshold.
+fn compare_pieces(
+    engine: &EntropyModel,
+    text: &[u8],
+    pieces: &[usize],
+) -> Result<serde_json::Value, blt_core::EngineError> {
+    let tokens = BltTokenizer::default().encode_bytes(text);
+    let in_pieces = |length: usize| {
+        let mut session = engine.session();
+        let entropies: Result<Vec<_>, _> = tokens
+            .chunks(length)
+            .map(|piece| session.push(piece, Want::Entropies).map(|signals| signals.entropies))
+            .collect();
+        entropies.map(|entropies| entropies.concat())
+    };
+    let patcher = Patcher::new(Rule::Global { threshold: engine.config().patching.threshold });
+    let starts = |entropies: &[f32]| document_starts(&patcher, text, entropies, &[]);
+    let whole = in_pieces(tokens.len())?;
+    let rows: Result<Vec<_>, blt_core::EngineError> = pieces
+        .iter()
+        .map(|&length| {
+            let found = in_pieces(length)?;
+            let largest = found.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let (a, b) = (starts(&found), starts(&whole));
+            let moved = a.iter().filter(|start| !b.contains(start)).count() + b.len().abs_diff(a.len());
+            Ok(serde_json::json!({"piece": length, "largest_difference_nats": largest, "moved_starts": moved}))
+        })
+        .collect();
+    Ok(
+        serde_json::json!({"model": engine.info().model, "n_bytes": text.len(), "n_patches": starts(&whole).len(), "pieces": rows?}),
+    )
 }
 
 /// Products and sums of the matrices and of exact window attention, for one byte deep in a text.

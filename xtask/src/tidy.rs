@@ -36,7 +36,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
-    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-mini", "blt-model"]),
+    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
 

@@ -2,6 +2,9 @@
 //!
 //! Tokens of several documents lie one after another in one packed row. Which keys query `i` sees is one number,
 //! `first_visible[i]`: the keys from there to `i`. That covers the window, the cut at EOS, and the documents' bounds.
+//!
+//! Queries are taken in bands between fixed positions, always with the same number of rows and keys however a stream is
+//! cut: matrix products of other shapes sum in another order, and these models amplify that to 2e-5 nats.
 
 use std::ops::Range;
 
@@ -9,62 +12,72 @@ use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Bool, DType, Device, Tensor, TensorData};
 
-/// Queries of one band: small enough that few keys outside the window are computed, large enough for the matrix product.
-const BAND_QUERIES: usize = 128;
+/// Positions of one band: few, so that little is computed outside the window; enough for the matrix product to be fast.
+const BAND: usize = 128;
 
-/// Shorter rows are padded to this many tokens. Matrix products sum in another order for fewer rows, so a text fed byte by
-/// byte would be off by 2e-5 nats from the same text in one piece; padded, it is equal.
-const MIN_ROWS: usize = 32;
+/// Fewer tokens are computed with rows of padding: products of very few rows, too, sum in another order.
+const MIN_ROWS: usize = 16;
 
-/// Everything about a packed row that is the same in all layers.
+/// How many tokens of the past a stream keeps for a window of `window` tokens: all that a band's first position may see,
+/// from wherever in the band the stream goes on.
+pub(crate) fn n_kept(window: usize) -> usize {
+    window - 1 + BAND - 1
+}
+
+/// A stretch of a packed row: where it lies, and what its tokens may see. Positions count from the start of the row.
+#[derive(Debug, Clone, Copy)]
+pub struct Stretch<'a> {
+    /// Position of the first token.
+    pub position: u64,
+    /// Tokens before it whose keys and values are there.
+    pub n_past: usize,
+    /// For each token the first position it sees, at least one token.
+    pub first_visible: &'a [u64],
+    /// Tokens a position sees at most, itself included.
+    pub window: usize,
+}
+
+/// Everything about a stretch that is the same in all layers.
 #[derive(Debug)]
 pub struct Frame {
     n_tokens: usize,
-    /// Cosines of the rotary angles, `[t, 1, head_dim / 2]`.
+    /// Cosines of the rotary angles, `[rows, 1, head_dim / 2]`.
     cos: Tensor<3>,
     /// Sines, likewise.
     sin: Tensor<3>,
     bands: Vec<Band>,
+    /// Keys without content behind the real ones, so that the last band is whole.
+    n_padding_keys: usize,
 }
 
-/// A stretch of queries with the keys that any of them sees.
+/// The queries between two multiples of [`BAND`], and the keys that any of them sees.
 #[derive(Debug)]
 struct Band {
+    /// As many rows as a whole band has, among them the band's own.
+    rows: Range<usize>,
+    /// The band's own rows.
     queries: Range<usize>,
     keys: Range<usize>,
-    /// `[1, 1, queries, keys]`, true where the key is hidden from the query.
+    /// `[1, 1, rows, keys]`, true where the key is hidden from the query.
     hidden: Tensor<4, Bool>,
 }
 
 impl Frame {
-    /// The frame of `first_visible.len()` tokens, at least one. Key indices count from the first key kept of the past, so
-    /// query `i` is itself key `n_past + i`; `first_visible` are such indices. `cos` and `sin` are `[t, head_dim / 2]`.
-    pub fn new(
-        (mut cos, mut sin): (Vec<f32>, Vec<f32>),
-        n_past: usize,
-        first_visible: &[usize],
-        dtype: DType,
-        device: &Device,
-    ) -> Self {
-        let n_tokens = first_visible.len();
+    /// The frame of a stretch; `cos` and `sin` are `[tokens, head_dim / 2]`.
+    pub fn new((mut cos, mut sin): (Vec<f32>, Vec<f32>), stretch: &Stretch<'_>, dtype: DType, device: &Device) -> Self {
+        let n_tokens = stretch.first_visible.len();
         let n_rows = n_tokens.max(MIN_ROWS);
         let width = cos.len() / n_tokens;
         cos.resize(n_rows * width, 1.0);
         sin.resize(n_rows * width, 0.0);
-        // A padding row sees what the last token sees; its result is never used.
-        let mut first_visible = first_visible.to_vec();
-        first_visible.resize(n_rows, first_visible[n_tokens - 1]);
         let table = |values| {
             Tensor::<3>::from_data(TensorData::new(values, [n_rows, 1, width]), (device, DType::F32)).cast(dtype)
         };
-        let bands = (0..n_rows)
-            .step_by(BAND_QUERIES)
-            .map(|start| {
-                let queries = start..n_rows.min(start + BAND_QUERIES);
-                Band::new(queries, n_past, n_tokens, &first_visible, device)
-            })
-            .collect();
-        Self { n_tokens, cos: table(cos), sin: table(sin), bands }
+        let (first, end) = (stretch.position, stretch.position + n_tokens as u64);
+        let bands = first / BAND as u64..end.div_ceil(BAND as u64);
+        let n_padding_keys = (bands.end * BAND as u64 - end) as usize;
+        let bands = bands.map(|band| Band::new(band * BAND as u64, stretch, device)).collect();
+        Self { n_tokens, cos: table(cos), sin: table(sin), bands, n_padding_keys }
     }
 
     /// Number of tokens, padding left out.
@@ -88,40 +101,68 @@ impl Frame {
         Tensor::stack::<4>(vec![rotated_a, rotated_b], 3).reshape([t, heads, head_dim])
     }
 
-    /// Softmax attention of `queries` `[t, heads, head_dim]` over `keys` and `values` `[past + t, kv_heads, head_dim]`:
-    /// `[t, heads * head_dim]`. Scale `1 / sqrt(head_dim)`.
+    /// Softmax attention of `queries` `[rows, heads, head_dim]` over `keys` and `values` `[past + t, kv_heads, head_dim]`:
+    /// `[rows, heads * head_dim]`. Scale `1 / sqrt(head_dim)`.
     pub(crate) fn attend(&self, queries: Tensor<3>, keys: Tensor<3>, values: Tensor<3>) -> Tensor<2> {
-        let [t, heads, head_dim] = queries.dims();
+        let [n_rows, heads, head_dim] = queries.dims();
         let group = heads / keys.dims()[1];
         let by_head = |x: Tensor<3>| x.swap_dims(0, 1); // [heads, tokens, head_dim]
-        let queries = by_head(queries);
-        let keys = repeat_heads(by_head(keys), group);
-        let values = repeat_heads(by_head(values), group);
+        let queries = by_head(padded(queries, BAND.saturating_sub(n_rows)));
+        let keys = repeat_heads(by_head(padded(keys, self.n_padding_keys)), group);
+        let values = repeat_heads(by_head(padded(values, self.n_padding_keys)), group);
+        let of = |x: &Tensor<3>, range: &Range<usize>| x.clone().narrow(1, range.start, range.len()).unsqueeze::<4>();
         let outputs = self.bands.iter().map(|band| {
-            let of =
-                |x: &Tensor<3>, range: &Range<usize>| x.clone().narrow(1, range.start, range.len()).unsqueeze::<4>();
-            attention(
-                of(&queries, &band.queries),
+            let output = attention(
+                of(&queries, &band.rows),
                 of(&keys, &band.keys),
                 of(&values, &band.keys),
                 Some(band.hidden.clone()),
                 None,
                 AttentionModuleOptions::default(),
-            )
+            );
+            output.narrow(2, band.queries.start - band.rows.start, band.queries.len())
         });
         let output = Tensor::cat(outputs.collect(), 2); // [1, heads, t, head_dim]
-        output.swap_dims(1, 2).reshape([t, heads * head_dim])
+        let output = output.squeeze_dim::<3>(0).swap_dims(0, 1);
+        padded(output, n_rows - self.n_tokens).reshape([n_rows, heads * head_dim])
     }
 }
 
+/// `[tokens, heads, head_dim]` with `n_more` tokens of zeros behind.
+fn padded(x: Tensor<3>, n_more: usize) -> Tensor<3> {
+    if n_more == 0 {
+        return x;
+    }
+    let [_, heads, head_dim] = x.dims();
+    let padding = Tensor::zeros([n_more, heads, head_dim], (&x.device(), x.dtype()));
+    Tensor::cat(vec![x, padding], 0)
+}
+
 impl Band {
-    fn new(queries: Range<usize>, n_past: usize, n_tokens: usize, first_visible: &[usize], device: &Device) -> Self {
-        let first_key = queries.clone().map(|i| first_visible[i]).min().expect("a band has queries");
-        let keys = first_key..n_past + queries.end.min(n_tokens);
-        let hidden: Vec<bool> =
-            queries.clone().flat_map(|i| keys.clone().map(move |j| j < first_visible[i] || j > n_past + i)).collect();
-        let shape = [1, 1, queries.len(), keys.len()];
-        Self { hidden: Tensor::from_data(TensorData::new(hidden, shape), device), queries, keys }
+    /// The band from position `start` on, for the tokens of `stretch` that lie in it.
+    fn new(start: u64, stretch: &Stretch<'_>, device: &Device) -> Self {
+        let Stretch { position, n_past, first_visible, window } = *stretch;
+        let end = start + BAND as u64;
+        let first_query = start.saturating_sub(position) as usize;
+        let queries = first_query..first_visible.len().min((end - position) as usize);
+        // Rows of other bands, or of padding, fill up a short one; what they give is dropped.
+        let first_row = queries.start.min(first_visible.len().max(BAND) - BAND);
+        let rows = first_row..first_row + BAND;
+
+        let first_visible_of_band =
+            if start >= position { first_visible[queries.start] } else { (start + 1).saturating_sub(window as u64) };
+        let first_key_kept = position - n_past as u64;
+        let keys = (first_visible_of_band - first_key_kept) as usize..(end - first_key_kept) as usize;
+        let hidden: Vec<bool> = rows
+            .clone()
+            .flat_map(|row| {
+                let i = row.clamp(queries.start, queries.end - 1);
+                let seen = first_visible[i]..position + i as u64 + 1;
+                keys.clone().map(move |key| !seen.contains(&(first_key_kept + key as u64)))
+            })
+            .collect();
+        let hidden = Tensor::from_data(TensorData::new(hidden, [1, 1, rows.len(), keys.len()]), device);
+        Self { rows, queries, keys, hidden }
     }
 }
 
@@ -134,7 +175,7 @@ fn repeat_heads(x: Tensor<3>, group: usize) -> Tensor<3> {
     x.unsqueeze_dim::<4>(1).expand([heads, group, tokens, head_dim]).reshape([heads * group, tokens, head_dim])
 }
 
-/// The keys and values of one layer that later tokens may still see: the last `window - 1`.
+/// The keys and values of one layer that later tokens may still see.
 #[derive(Debug, Clone, Default)]
 pub struct KeyValueWindow {
     kept: Option<(Tensor<3>, Tensor<3>)>,

@@ -4,7 +4,7 @@ use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use blt_core::{EngineError, EngineInfo, EntropyEngine, Session, Signals, TokenId, Want};
 use burn::tensor::Tensor;
 
-use crate::attention::KeyValueWindow;
+use crate::attention::{KeyValueWindow, n_kept};
 use crate::device::ComputeDevice;
 use crate::load::{FloatType, LoadError};
 use crate::model::{LMTransformer, entropies, norms};
@@ -212,14 +212,11 @@ impl Session for BurnSession<'_> {
 impl BurnSession<'_> {
     fn push_piece(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError> {
         let transformer = &self.model.transformer;
-        let n_keep = transformer.window - 1;
-        let n_past = self.position.min(n_keep as u64);
-        let first_key = self.position - n_past; // position of the first key kept
+        let n_past = self.position.min(n_kept(transformer.window) as u64) as usize;
         let first_visible = transformer.first_visible(tokens, self.position, &mut self.document_start);
-        let first_visible: Vec<usize> = first_visible.iter().map(|&position| (position - first_key) as usize).collect();
         let end = self.position + tokens.len() as u64;
-        let frame = transformer.frame(self.position..end, n_past as usize, &first_visible);
-        let hidden = transformer.hidden(tokens, &frame, &mut self.windows, n_keep);
+        let frame = transformer.frame(self.position..end, self.position, n_past, &first_visible);
+        let hidden = transformer.hidden(tokens, &frame, &mut self.windows);
         self.position = end;
         self.model.signals(hidden, want)
     }

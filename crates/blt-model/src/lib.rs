@@ -27,7 +27,7 @@ mod load;
 mod model;
 mod rotary;
 
-pub use attention::{Frame, KeyValueWindow};
+pub use attention::{Frame, KeyValueWindow, Stretch};
 pub use device::{Backend, ComputeDevice, DeviceError, device};
 pub use engine::{EntropyModel, RowOutput};
 pub use load::{FloatType, LoadError};

@@ -9,7 +9,7 @@ use burn::nn::{Linear, RmsNorm};
 use burn::tensor::activation::{log_softmax, silu};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
-use crate::attention::{Frame, KeyValueWindow};
+use crate::attention::{Frame, KeyValueWindow, Stretch, n_kept};
 use crate::rotary::RotaryTable;
 
 /// The transformer. [`forward_with_embeddings`](Self::forward_with_embeddings) is the whole of it.
@@ -134,12 +134,12 @@ impl LMTransformer {
         let tokens: Vec<u16> = documents.concat();
         let mut first_visible = Vec::with_capacity(tokens.len());
         for document in documents {
-            let start = first_visible.len();
-            first_visible.extend(self.first_visible(document, 0, &mut 0).into_iter().map(|key| start + key as usize));
+            let start = first_visible.len() as u64;
+            first_visible.extend(self.first_visible(document, 0, &mut 0).into_iter().map(|position| start + position));
         }
         let positions = documents.iter().flat_map(|document| 0..document.len() as u64);
-        let frame = self.frame(positions, 0, &first_visible);
-        self.hidden(&tokens, &frame, &mut self.windows(), 0)
+        let frame = self.frame(positions, 0, 0, &first_visible);
+        self.hidden(&tokens, &frame, &mut self.windows())
     }
 
     /// For each token of a stretch that starts at `position`: the first position it sees. `document_start` is where the
@@ -157,9 +157,17 @@ impl LMTransformer {
             .collect()
     }
 
-    /// The frame of tokens at `positions`; see [`Frame::new`].
-    pub(crate) fn frame(&self, positions: impl Iterator<Item = u64>, n_past: usize, first_visible: &[usize]) -> Frame {
-        Frame::new(self.rotary.at(positions), n_past, first_visible, self.dtype(), &self.device())
+    /// The frame of a stretch whose first token is at `position` of the packed row; `positions` are those within the
+    /// documents, for the rotary angles. See [`Stretch`].
+    pub(crate) fn frame(
+        &self,
+        positions: impl Iterator<Item = u64>,
+        position: u64,
+        n_past: usize,
+        first_visible: &[u64],
+    ) -> Frame {
+        let stretch = Stretch { position, n_past, first_visible, window: self.window };
+        Frame::new(self.rotary.at(positions), &stretch, self.dtype(), &self.device())
     }
 
     /// One empty key/value window a layer.
@@ -167,17 +175,12 @@ impl LMTransformer {
         vec![KeyValueWindow::default(); self.layers.len()]
     }
 
-    /// Pre-norm states of `tokens`, `[t, d]`. `windows` hold the past and afterwards the last `n_keep` tokens.
-    pub(crate) fn hidden(
-        &self,
-        tokens: &[u16],
-        frame: &Frame,
-        windows: &mut [KeyValueWindow],
-        n_keep: usize,
-    ) -> Tensor<2> {
+    /// Pre-norm states of `tokens`, `[t, d]`. `windows` hold the past, and afterwards what later tokens may see.
+    pub(crate) fn hidden(&self, tokens: &[u16], frame: &Frame, windows: &mut [KeyValueWindow]) -> Tensor<2> {
         let mut ids: Vec<i32> = tokens.iter().map(|&token| i32::from(token)).collect();
         ids.resize(frame.n_rows(), 0);
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [frame.n_rows()]), &self.device());
+        let n_keep = n_kept(self.window);
         let mut x = self.tok_embeddings.val().select(0, ids); // [t, d]
         for (layer, window) in self.layers.iter().zip(windows) {
             x = layer.forward(x, frame, window, n_keep);
