@@ -125,16 +125,21 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
     })
 }
 
-/// What else decides about the bytes of the outputs: the number type, and the tokenizer's content.
+/// What else decides about the bytes of the outputs: where and in which number type the model computes.
+#[cfg(not(feature = "tokenizers"))]
+fn settings(_: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
+    Ok(vec![("device".to_owned(), engine.info().device.clone())])
+}
+
+/// What else decides about the bytes of the outputs: where and in which number type the model computes, and the tokenizer.
+#[cfg(feature = "tokenizers")]
 fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
-    let _ = args;
-    let device = &engine.info().device;
-    #[cfg_attr(not(feature = "tokenizers"), expect(unused_mut, reason = "only a tokenizer adds to it"))]
-    let mut settings = vec![("device".to_owned(), device.clone())];
-    #[cfg(feature = "tokenizers")]
+    use sha2::{Digest, Sha256};
+    let mut settings = vec![("device".to_owned(), engine.info().device.clone())];
     if let Some(path) = &args.tokenizer {
         let bytes = std::fs::read(path).map_err(|error| Failure::new("cannot read the tokenizer", error))?;
-        settings.push(("tokenizer_bytes".to_owned(), bytes.len().to_string()));
+        let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        settings.push(("tokenizer_sha256".to_owned(), hash));
     }
     Ok(settings)
 }

@@ -26,20 +26,20 @@ pub(crate) fn n_kept(window: usize) -> usize {
 
 /// A stretch of a packed row: where it lies, and what its tokens may see. Positions count from the start of the row.
 #[derive(Debug, Clone, Copy)]
-pub struct Stretch<'a> {
+pub(crate) struct Stretch<'a> {
     /// Position of the first token.
-    pub position: u64,
+    pub(crate) position: u64,
     /// Tokens before it whose keys and values are there.
-    pub n_past: usize,
+    pub(crate) n_past: usize,
     /// For each token the first position it sees, at least one token.
-    pub first_visible: &'a [u64],
+    pub(crate) first_visible: &'a [u64],
     /// Tokens a position sees at most, itself included.
-    pub window: usize,
+    pub(crate) window: usize,
 }
 
 /// Everything about a stretch that is the same in all layers.
 #[derive(Debug)]
-pub struct Frame {
+pub(crate) struct Frame {
     n_tokens: usize,
     /// Cosines of the rotary angles, `[rows, 1, head_dim / 2]`.
     cos: Tensor<3>,
@@ -64,7 +64,12 @@ struct Band {
 
 impl Frame {
     /// The frame of a stretch; `cos` and `sin` are `[tokens, head_dim / 2]`.
-    pub fn new((mut cos, mut sin): (Vec<f32>, Vec<f32>), stretch: &Stretch<'_>, dtype: DType, device: &Device) -> Self {
+    pub(crate) fn new(
+        (mut cos, mut sin): (Vec<f32>, Vec<f32>),
+        stretch: &Stretch<'_>,
+        dtype: DType,
+        device: &Device,
+    ) -> Self {
         let n_tokens = stretch.first_visible.len();
         let n_rows = n_tokens.max(MIN_ROWS);
         let width = cos.len() / n_tokens;
@@ -177,7 +182,7 @@ fn repeat_heads(x: Tensor<3>, group: usize) -> Tensor<3> {
 
 /// The keys and values of one layer that later tokens may still see.
 #[derive(Debug, Clone, Default)]
-pub struct KeyValueWindow {
+pub(crate) struct KeyValueWindow {
     kept: Option<(Tensor<3>, Tensor<3>)>,
 }
 

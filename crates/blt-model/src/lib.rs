@@ -27,9 +27,7 @@ mod load;
 mod model;
 mod rotary;
 
-pub use attention::{Frame, KeyValueWindow, Stretch};
 pub use device::{Backend, ComputeDevice, DeviceError, device};
 pub use engine::{EntropyModel, RowOutput};
 pub use load::{FloatType, LoadError};
 pub use model::{Attention, FeedForward, LMTransformer, ModelOutput, TransformerBlock};
-pub use rotary::RotaryTable;

@@ -14,7 +14,7 @@ const TABLE_POSITIONS: usize = 8192;
 
 /// Cosines and sines of every rotary angle, for any position.
 #[derive(Debug, Clone)]
-pub struct RotaryTable {
+pub(crate) struct RotaryTable {
     inv_freq: Vec<f32>,
     /// `[positions, head_dim / 2]`.
     cos: Vec<f32>,
@@ -23,7 +23,7 @@ pub struct RotaryTable {
 
 impl RotaryTable {
     /// The table for heads of width `head_dim`.
-    pub fn new(head_dim: usize, theta: f64, max_seqlen: usize) -> Self {
+    pub(crate) fn new(head_dim: usize, theta: f64, max_seqlen: usize) -> Self {
         let inv_freq: Vec<f32> = (0..head_dim / 2)
             .map(|k| {
                 let exponent = (2 * k) as f32 / head_dim as f32;
@@ -39,12 +39,12 @@ impl RotaryTable {
     }
 
     /// Rotary frequencies, `[head_dim / 2]`.
-    pub fn inv_freq(&self) -> &[f32] {
+    pub(crate) fn inv_freq(&self) -> &[f32] {
         &self.inv_freq
     }
 
     /// Cosines and sines at `positions`, both `[positions, head_dim / 2]` row by row.
-    pub fn at(&self, positions: impl Iterator<Item = u64>) -> (Vec<f32>, Vec<f32>) {
+    pub(crate) fn at(&self, positions: impl Iterator<Item = u64>) -> (Vec<f32>, Vec<f32>) {
         let width = self.inv_freq.len();
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for position in positions {

@@ -225,6 +225,26 @@ fn reports_before_and_after_a_run() {
 }
 
 #[test]
+fn standard_input_is_ingested_like_a_file() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out");
+    let mut child = blt_cli()
+        .args(["ingest", "-", "--text", "one", "--text", "two", "-o", text(&out), "--model", &golden("model-tiny")])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"from a pipe").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(String::from_utf8(output.stderr).unwrap().starts_with("3 done (17 bytes, "));
+    for (id, bytes) in [("stdin", &b"from a pipe"[..]), ("manual_input", b"one"), ("manual_input_2", b"two")] {
+        let file = fs::read(out.join(format!("{id}.safetensors"))).unwrap();
+        assert_eq!(SafeTensors::deserialize(&file).unwrap().tensor("bytes").unwrap().data(), bytes);
+    }
+}
+
+#[test]
 fn embeddings_as_asked() {
     let scratch = tempfile::tempdir().unwrap();
     let model = golden("model-tiny");
