@@ -49,6 +49,7 @@ fn test() -> Result<(), String> {
     tidy::check()?;
     cargo(&["test", "--workspace"])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    cargo(&["clippy", "-p", "blt-cli", "--features", "tokenizers", "--", "-D", "warnings"])?;
     cargo(&["test", "-p", "blt-modalities-text", "--features", "tokenizers"])?;
     cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"])
 }

@@ -513,10 +513,13 @@ fn empty_row(planned: &PlannedSource, status: Status) -> Row {
     }
 }
 
-/// An error of the plan, for the source it belongs to.
+/// An error of the plan, for the source it belongs to; only its text can be had twice.
 fn retold(error: &SourceError) -> SourceError {
-    let cause = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    SourceError::Read(io::Error::other(cause))
+    SourceError::Read(io::Error::other(innermost(error).to_string()))
+}
+
+fn innermost<'e>(error: &'e (dyn std::error::Error + 'static)) -> &'e (dyn std::error::Error + 'static) {
+    error.source().map_or(error, innermost)
 }
 
 fn hex(bytes: &[u8]) -> String {

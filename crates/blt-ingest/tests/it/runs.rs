@@ -289,6 +289,21 @@ fn views_and_units_reach_the_outputs() {
     assert!(json["edges"].as_array().unwrap().iter().any(|edge| edge["label"] == "same_source"));
 }
 
+/// The rule `bpe` starts a patch with each unit; a view without units has nothing to start one at.
+#[test]
+fn byte_pair_patches_follow_the_units() {
+    let folders = Folders::new();
+    folders.write("a.txt", b"two words");
+    let mut options = folders.options("out");
+    options.encoding.patcher.rule = blt_patcher::Rule::Bpe;
+    assert_eq!(ingest(&options).n_failed, 1);
+    options.modalities.text.segments = TextSegments::Words;
+    assert_eq!(ingest(&options).n_done, 1);
+    let file = fs::read(folders.output("out").join("a.txt.safetensors")).unwrap();
+    let lengths = SafeTensors::deserialize(&file).unwrap().tensor("patch_lengths").unwrap().data().to_vec();
+    assert_eq!(lengths, [3i32, 1, 5].iter().flat_map(|length| length.to_le_bytes()).collect::<Vec<_>>());
+}
+
 #[test]
 fn two_runs_in_one_folder_are_refused() {
     let folders = Folders::new();
