@@ -146,10 +146,10 @@ impl ModelConfig {
         within("n_layers", self.n_layers, 1024)?;
         within("n_heads", self.n_heads, 1024)?;
         within("n_kv_heads", self.n_kv_heads, 1024)?;
-        within("head_dim", self.head_dim, 4096)?;
+        within("head_dim", self.head_dim, 1024)?;
         within("feed-forward width", self.ffn_dim, 1 << 18)?;
         within("max_seqlen", self.max_seqlen, 1 << 24)?;
-        within("sliding_window", self.window(), 1 << 20)?;
+        within("attention window", self.window(), 1 << 16)?;
         if self.vocab_size != 260 {
             return Err(format!("`vocab_size` is {}, but a byte-level entropy model has 260", self.vocab_size));
         }

@@ -76,7 +76,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) dtype: DtypeArg,
     /// Processor threads [default: all]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Model")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
 }
 
@@ -241,9 +241,9 @@ pub(crate) struct IngestArgs {
     /// Which embeddings are written
     #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
     pub(crate) embeddings: EmbeddingsArg,
-    /// Their number type
-    #[arg(long, value_enum, default_value = "f32", help_heading = "Output")]
-    pub(crate) embedding_dtype: EmbeddingDtypeArg,
+    /// Their number type [default: f32]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) embedding_dtype: Option<EmbeddingDtypeArg>,
     /// Write only their first K components
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
     pub(crate) embedding_dims: Option<u32>,
@@ -256,7 +256,7 @@ pub(crate) struct IngestArgs {
     /// Replace what earlier runs wrote
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
-    /// List what would be done, and do nothing
+    /// List the sources and what the journal says of them, and do nothing
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
 
@@ -266,9 +266,9 @@ pub(crate) struct IngestArgs {
     /// Where to [default: entropy_histogram.json in the output folder]
     #[arg(long, value_name = "FILE", requires = "entropy_histogram", help_heading = "Reports")]
     pub(crate) histogram_output: Option<PathBuf>,
-    /// Number of its bins
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = "Reports")]
-    pub(crate) histogram_bins: u32,
+    /// Number of its bins [default: 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), requires = "entropy_histogram", help_heading = "Reports")]
+    pub(crate) histogram_bins: Option<u32>,
     /// Print the distribution of source sizes
     #[arg(long, help_heading = "Reports")]
     pub(crate) batch_stats: bool,
@@ -279,22 +279,22 @@ pub(crate) struct IngestArgs {
     /// Read every source as this
     #[arg(long, value_enum, default_value = "auto", help_heading = "Decoding")]
     pub(crate) modality: ModalityArg,
-    /// Units inside texts
-    #[arg(long, value_enum, default_value = "none", help_heading = "Decoding")]
-    pub(crate) text_segments: SegmentsArg,
+    /// Units inside texts [default: none]
+    #[arg(long, value_enum, help_heading = "Decoding")]
+    pub(crate) text_segments: Option<SegmentsArg>,
     /// Tokenizer file for `--text-segments tokens` and `--rule bpe`
     #[cfg(feature = "tokenizers")]
     #[arg(long, value_name = "FILE", help_heading = "Decoding")]
     pub(crate) tokenizer: Option<PathBuf>,
-    /// Views of texts: the file's bytes, the text in UTF-8, or both
-    #[arg(long, value_enum, default_value = "raw", help_heading = "Decoding")]
-    pub(crate) text_views: ViewsArg,
+    /// Views of texts: the file's bytes, the text in UTF-8, or both [default: raw]
+    #[arg(long, value_enum, help_heading = "Decoding")]
+    pub(crate) text_views: Option<ViewsArg>,
     /// Refuse sources larger than this
     #[arg(long, value_name = "BYTES", default_value_t = blt_core::Limits::default().max_bytes, help_heading = "Decoding")]
     pub(crate) max_bytes: u64,
     /// Sources to read ahead
-    #[arg(long, value_name = "N", default_value_t = 4, help_heading = "Decoding")]
-    pub(crate) prefetch_buffer: usize,
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Decoding")]
+    pub(crate) prefetch_buffer: u16,
 
     #[command(flatten)]
     pub(crate) engine: EngineArgs,

@@ -1,7 +1,8 @@
 //! `blt-cli ingest`: files and folders to outputs.
 
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,25 +20,23 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::Ending;
-use crate::args::{EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat, SegmentsArg, ViewsArg};
+use crate::args::{EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat, SegmentsArg, ViewsArg};
 use crate::failure::Failure;
-use crate::output::to_stderr;
+use crate::output::{to_stderr, write_all, write_file};
 
 pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     let engine = args.engine.load()?;
     let options = options(args, &engine)?;
     if args.batch_stats || args.dry_run {
-        // The journal of an earlier run is looked at, never changed.
-        let journal = Journal::open_existing(&options.output).ok();
-        let plan = blt_ingest::plan(&options, journal.as_ref()).map_err(failure)?;
-        let mut out = io::BufWriter::new(io::stdout().lock());
+        let (plan, journal) = blt_ingest::preview(&engine, &options).map_err(failure)?;
+        let mut report = String::new();
         if args.batch_stats {
-            print_sizes(&mut out, &plan)?;
+            describe_sizes(&mut report, &plan);
         }
         if args.dry_run {
-            print_plan(&mut out, &plan, journal.as_ref())?;
+            describe_plan(&mut report, &plan, journal.as_ref())?;
         }
-        out.flush()?;
+        write_all(report.as_bytes())?;
         if args.dry_run {
             return Ok(Ending::Complete);
         }
@@ -53,7 +52,7 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
         to_stderr(&summary_line(&summary, &options.output));
     }
     if args.profile {
-        print_profile(&summary)?;
+        write_all(profile(&summary).as_bytes())?;
     }
     Ok(match &summary {
         Summary { interrupted: true, .. } => Ending::Interrupted,
@@ -69,6 +68,7 @@ fn failure(error: IngestError) -> Failure {
 
 fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Failure> {
     let OutputFormat::Safetensors = args.output_format;
+    refuse_unused(args)?;
     let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
     let mut inputs: Vec<Input> =
         paths.map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) }).collect();
@@ -80,7 +80,7 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
     let text = TextDecoder {
-        segments: match args.text_segments {
+        segments: match args.text_segments.unwrap_or(SegmentsArg::None) {
             SegmentsArg::None => TextSegments::None,
             SegmentsArg::Words => TextSegments::Words,
             SegmentsArg::Lines => TextSegments::Lines,
@@ -88,7 +88,7 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
             #[cfg(feature = "tokenizers")]
             SegmentsArg::Tokens => TextSegments::Tokens(open_tokenizer(args)?),
         },
-        views: match args.text_views {
+        views: match args.text_views.unwrap_or(ViewsArg::Raw) {
             ViewsArg::Raw => TextViews::Raw,
             ViewsArg::Decoded => TextViews::Decoded,
             ViewsArg::Both => TextViews::Both,
@@ -101,7 +101,7 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
                 EmbeddingsArg::Byte => Embeddings::Byte,
                 EmbeddingsArg::None => Embeddings::None,
             },
-            dtype: match args.embedding_dtype {
+            dtype: match args.embedding_dtype.unwrap_or(EmbeddingDtypeArg::F32) {
                 EmbeddingDtypeArg::F32 => EmbeddingDtype::F32,
                 EmbeddingDtypeArg::Bf16 => EmbeddingDtype::Bf16,
                 EmbeddingDtypeArg::F16 => EmbeddingDtype::F16,
@@ -119,29 +119,65 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
         overwrite: args.overwrite,
         limit: args.limit,
         n_workers: args.engine.n_threads(),
-        prefetch: args.prefetch_buffer,
+        prefetch: usize::from(args.prefetch_buffer),
         settings: settings(args, engine)?,
         ..IngestOptions::new(inputs, &output, args.patching.encoding(engine)?, dim)
     })
 }
 
+/// Options that would have no effect are refused.
+fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
+    let no_embeddings = args.embeddings == EmbeddingsArg::None;
+    let no_text = args.modality == ModalityArg::Binary;
+    #[cfg(feature = "tokenizers")]
+    let idle_tokenizer = args.tokenizer.is_some() && args.text_segments != Some(SegmentsArg::Tokens);
+    #[cfg(not(feature = "tokenizers"))]
+    let idle_tokenizer = false;
+    for (is_unused, option, reason) in [
+        (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
+        (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
+        (no_text && args.text_segments.is_some(), "--text-segments", "`--modality binary`"),
+        (no_text && args.text_views.is_some(), "--text-views", "`--modality binary`"),
+        (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
+    ] {
+        if is_unused {
+            return Err(Failure::usage(format!("`{option}` has no effect with {reason}")));
+        }
+    }
+    Ok(())
+}
+
 /// What else decides about the bytes of the outputs: where and in which number type the model computes.
 #[cfg(not(feature = "tokenizers"))]
 fn settings(_: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
-    Ok(vec![("device".to_owned(), engine.info().device.clone())])
+    Ok(engine_settings(engine))
 }
 
 /// What else decides about the bytes of the outputs: where and in which number type the model computes, and the tokenizer.
 #[cfg(feature = "tokenizers")]
 fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
     use sha2::{Digest, Sha256};
-    let mut settings = vec![("device".to_owned(), engine.info().device.clone())];
+    let mut settings = engine_settings(engine);
     if let Some(path) = &args.tokenizer {
         let bytes = std::fs::read(path).map_err(|error| Failure::new("cannot read the tokenizer", error))?;
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         settings.push(("tokenizer_sha256".to_owned(), hash));
     }
     Ok(settings)
+}
+
+fn engine_settings(engine: &EntropyModel) -> Vec<(String, String)> {
+    let config = engine.config();
+    // The model's name tells its weights apart, but not what they are computed with.
+    let constants = format!(
+        "{:?} window {} max_seqlen {} theta {} eps {}",
+        config.attention,
+        config.window(),
+        config.max_seqlen,
+        config.rope_theta,
+        config.norm_eps
+    );
+    vec![("device".to_owned(), engine.info().device.clone()), ("model_constants".to_owned(), constants)]
 }
 
 #[cfg(feature = "tokenizers")]
@@ -225,21 +261,18 @@ fn summary_line(summary: &Summary, output: &Path) -> String {
     format!("{line} -> {}{stopped}", output.display())
 }
 
-fn print_profile(summary: &Summary) -> Result<(), Failure> {
+fn profile(summary: &Summary) -> String {
     let seconds = &summary.seconds;
-    let mut out = io::stdout().lock();
-    for (stage, value) in
-        [("read", seconds.read), ("decode", seconds.decode), ("encode", seconds.encode), ("write", seconds.write)]
-    {
-        writeln!(out, "{stage:<8}{value:>10.3} s")?;
-    }
-    Ok(())
+    let stages =
+        [("read", seconds.read), ("decode", seconds.decode), ("encode", seconds.encode), ("write", seconds.write)];
+    stages.map(|(stage, value)| format!("{stage:<8}{value:>10.3} s\n")).concat()
 }
 
-fn print_plan(out: &mut dyn Write, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+/// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the
+/// name of its outputs, and where it is.
+fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
     let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
-    let done: std::collections::HashSet<&str> =
-        rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
+    let done: HashSet<&str> = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
     for source in &plan.sources {
         let state = match &source.kind {
             SourceKind::Skip(_) => "skip",
@@ -247,49 +280,48 @@ fn print_plan(out: &mut dyn Write, plan: &Plan, journal: Option<&Journal>) -> Re
             _ if done.contains(source.id.as_str()) => "done",
             _ => "todo",
         };
-        writeln!(out, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source)?;
+        let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
     Ok(())
 }
 
-fn print_sizes(out: &mut dyn Write, plan: &Plan) -> Result<(), Failure> {
+fn describe_sizes(report: &mut String, plan: &Plan) {
     let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
     sizes.sort_unstable();
     let n = sizes.len();
-    writeln!(out, "sources {n}, bytes {}", plan.n_bytes())?;
+    let _ = writeln!(report, "sources {n}, bytes {}", plan.n_bytes());
     if n == 0 {
-        return Ok(());
+        return;
     }
     let at = |percent: usize| sizes[(n - 1) * percent / 100];
-    let mean = plan.n_bytes() as f64 / n as f64;
-    writeln!(
-        out,
-        "bytes a source: min {}, median {}, p90 {}, p99 {}, max {}, mean {mean:.1}",
+    let _ = writeln!(
+        report,
+        "bytes a source: min {}, median {}, p90 {}, p99 {}, max {}, mean {:.1}",
         at(0),
         at(50),
         at(90),
         at(99),
-        at(100)
-    )?;
+        at(100),
+        plan.n_bytes() as f64 / n as f64
+    );
     let mut lower = 0;
     for upper in [0, 1 << 10, 1 << 13, 1 << 16, 1 << 20, 1 << 24, u64::MAX] {
         let count = sizes.iter().filter(|&&size| lower <= size && size <= upper).count();
         let range = if upper == u64::MAX { format!("{lower} and more") } else { format!("{lower} to {upper}") };
-        writeln!(out, "{count:>10}  {range}")?;
+        let _ = writeln!(report, "{count:>10}  {range}");
         lower = upper.saturating_add(1);
     }
-    Ok(())
 }
 
 /// Over all finished outputs in the folder, those of earlier runs too.
 fn write_histogram(args: &IngestArgs, output: &Path) -> Result<(), Failure> {
     let path: PathBuf = args.histogram_output.clone().unwrap_or_else(|| output.join("entropy_histogram.json"));
-    let failed = |error: io::Error| Failure::new(format!("cannot write `{}`", path.display()), error);
     let journal = Journal::open_existing(output).map_err(failure)?;
     let mut statistics = EntropyStatistics::default();
     for row in journal.rows().map_err(failure)?.iter().filter(|row| row.status == Status::Done) {
         for name in row.outputs.iter().filter(|name| name.ends_with(".safetensors")) {
-            statistics.merge(&blt_ingest::output_entropies(&output.join(name)).map_err(failed)?);
+            let unreadable = |error| Failure::new(format!("cannot read the entropies of `{name}`"), error);
+            statistics.merge(&blt_ingest::output_entropies(&output.join(name)).map_err(unreadable)?);
         }
     }
     let (min, max) = statistics.range().unzip();
@@ -298,7 +330,7 @@ fn write_histogram(args: &IngestArgs, output: &Path) -> Result<(), Failure> {
         .map(|p| (format!("p{p}"), json!(statistics.percentile(f64::from(p)))))
         .into_iter()
         .collect();
-    let histogram = statistics.histogram(args.histogram_bins as usize).map(|histogram| {
+    let histogram = statistics.histogram(args.histogram_bins.unwrap_or(50) as usize).map(|histogram| {
         json!({"num_bins": histogram.counts.len(), "bin_width": histogram.bin_edges[1] - histogram.bin_edges[0],
             "bin_edges": histogram.bin_edges, "counts": histogram.counts})
     });
@@ -306,11 +338,5 @@ fn write_histogram(args: &IngestArgs, output: &Path) -> Result<(), Failure> {
         "statistics": {"min": min, "max": max, "mean": mean, "std": deviation, "total_bytes": statistics.count()},
         "percentiles": percentiles, "histogram": histogram,
     });
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    writeln!(file, "{report:#}").map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    let file: File = file.persist(&path).map_err(|error| failed(error.error))?;
-    drop(file);
-    Ok(())
+    write_file(&path, format!("{report:#}\n").as_bytes())
 }

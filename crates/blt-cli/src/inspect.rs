@@ -13,7 +13,7 @@ use crate::Ending;
 use crate::args::{InspectArgs, ReportFormat};
 use crate::failure::Failure;
 use crate::output::write_all;
-use crate::render::{Segmented, html_page, ranges};
+use crate::render::{Segmented, html_page, printable, ranges};
 
 /// How many patches or sources a report shows.
 const SHOWN: usize = 8;
@@ -26,7 +26,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<Ending, Failure> {
     let report = describe(&args.path)?;
     let text = match args.format {
         ReportFormat::Json => format!("{:#}\n", Value::Object(report)),
-        ReportFormat::Text => plain(&report),
+        ReportFormat::Text => printable(plain(&report).as_bytes()),
     };
     write_all(text.as_bytes())
 }
@@ -118,7 +118,10 @@ fn patches_of(path: &Path) -> Result<(Segmented, String), Failure> {
     let missing = |name: &str| Failure::usage(format!("`{}` has no `{name}` that fits its bytes", path.display()));
     let bytes = file.bytes("bytes").map_err(|error| unreadable(path, error))?;
     let floats = |name: &str| file.floats(name).map_err(|error| unreadable(path, error));
-    let lengths: Vec<usize> = floats("patch_lengths")?.into_iter().map(|length| length as usize).collect();
+    // As integers: float32 would round the longest patches.
+    let lengths = file.bytes("patch_lengths").map_err(|error| unreadable(path, error))?;
+    let lengths = lengths.as_chunks::<4>().0.iter().map(|&length| i32::from_le_bytes(length));
+    let lengths: Vec<usize> = lengths.map(|length| usize::try_from(length).unwrap_or(usize::MAX)).collect();
     if lengths.iter().try_fold(0usize, |sum, &length| sum.checked_add(length)) != Some(bytes.len()) {
         return Err(missing("patch_lengths"));
     }
@@ -146,11 +149,13 @@ fn sidecar(path: &Path) -> Result<Map<String, Value>, Failure> {
     let sidecar = Sidecar::open(path).map_err(failed)?;
     let trunk = sidecar.trunk().map_err(failed)?;
     let branches = sidecar.branches().map_err(failed)?;
+    let mut n_branches: BTreeMap<i64, usize> = BTreeMap::new();
+    branches.iter().for_each(|branch| *n_branches.entry(branch.view).or_default() += 1);
     let views: Vec<Value> = branches
         .iter()
         .filter(|branch| branch.parent.is_none())
         .map(|branch| {
-            let n_units = branches.iter().filter(|unit| unit.view == branch.id && unit.id != branch.id).count();
+            let n_units = n_branches[&branch.id] - 1;
             json!({"label": branch.label, "modality": branch.modality, "n_bytes": branch.range.len(), "n_units": n_units})
         })
         .collect();

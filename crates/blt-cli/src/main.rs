@@ -48,8 +48,13 @@ fn main() -> ExitCode {
             output::write_all(&script)
         }
         Command::Man => {
+            let mut program = Cli::command();
+            program.build();
+            let subcommands: Vec<clap::Command> = program.get_subcommands().cloned().collect();
             let mut page = Vec::new();
-            let rendered = clap_mangen::Man::new(Cli::command()).render(&mut page);
+            let rendered = std::iter::once(program)
+                .chain(subcommands)
+                .try_for_each(|command| clap_mangen::Man::new(command).render(&mut page));
             rendered
                 .map_err(|error| Failure::new("cannot render the manual page", error))
                 .and_then(|()| output::write_all(&page))

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::Write;
-use std::path::Path;
 
 use blt_checkpoint::{Checkpoint, ModelConfig, StoredDtype, expected_tensors, safetensors_bytes};
 use blt_model::{FloatType, LMTransformer};
@@ -15,7 +13,7 @@ use crate::args::{
     open_model,
 };
 use crate::failure::Failure;
-use crate::output::write_all;
+use crate::output::{write_all, write_file};
 use crate::render::shortest;
 
 pub(crate) fn info(args: &ModelInfoArgs) -> Result<Ending, Failure> {
@@ -118,24 +116,17 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
         }
         _ => return Err(Failure::usage("the target must end in `.safetensors` or `.bpk`")),
     };
-    write_beside(&args.target, &bytes)?;
-    write_beside(&args.target.with_file_name("config.json"), config.to_json().as_bytes())?;
+    let config_path = args.target.with_file_name("config.json");
+    let text = config.to_json();
+    if std::fs::read(&config_path).is_ok_and(|existing| existing != text.as_bytes()) {
+        return Err(Failure::usage(format!("`{}` exists and belongs to another model", config_path.display()))
+            .hint(Some("write to a folder of its own")));
+    }
+    write_file(&config_path, text.as_bytes())?;
+    write_file(&args.target, &bytes)?;
     Ok(Ending::Complete)
 }
 
 fn cpu() -> Result<blt_model::ComputeDevice, Failure> {
     blt_model::device(blt_model::Backend::Cpu, 0).map_err(|error| Failure::new("cannot use the compute device", error))
-}
-
-/// Writes a file whole or not at all.
-fn write_beside(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    write().map_err(|error: std::io::Error| Failure::new(format!("cannot write `{}`", path.display()), error))
 }

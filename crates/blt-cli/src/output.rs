@@ -1,21 +1,32 @@
 //! Standard output and standard error.
 
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 
 use crate::Ending;
 use crate::failure::Failure;
+use crate::render::printable;
 
-/// Writes a whole result to standard output.
+/// Writes a whole result to standard output. That its reader has gone away changes nothing.
 pub(crate) fn write_all(bytes: &[u8]) -> Result<Ending, Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(bytes)?;
-    out.flush()?;
-    Ok(Ending::Complete)
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Ending::Complete),
+    }
 }
 
-/// Writes a line to standard error. When that is closed there is nobody left to tell.
+/// Writes a line to standard error, without what could move the cursor. When it is closed there is nobody left to tell.
 pub(crate) fn to_stderr(text: &str) {
-    let _ = writeln!(io::stderr(), "{}", text.trim_end_matches('\n'));
+    let _ = writeln!(io::stderr(), "{}", printable(text.trim_end_matches('\n').as_bytes()));
+}
+
+/// Writes a file whole or not at all.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = std::fs::write(&partial, bytes).and_then(|()| blt_output::publish(Path::new(&partial), path));
+    written.map_err(|error| Failure::new(format!("cannot write `{}`", path.display()), error))
 }
 
 /// Whether results may be coloured: standard output is a terminal and `NO_COLOR` is not set.

@@ -171,7 +171,7 @@ pub(crate) fn shortest(value: f32) -> serde_json::Value {
 }
 
 /// Bytes for a terminal: text as it is, line ends and tabs too; control characters and bad bytes as `\x1B`.
-fn printable(bytes: &[u8]) -> String {
+pub(crate) fn printable(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {

@@ -91,17 +91,17 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
         };
         let name = format!("{case}.tokens");
         let shape = file.tensors()[&name].shape.clone();
-        let tokens: Vec<TokenId> =
-            file.floats(&name).map_err(unreadable)?.into_iter().map(|id| id as TokenId).collect();
+        let tokens = token_ids(file.floats(&name).map_err(unreadable)?.into_iter().map(f64::from), &name)?;
         let &[n_rows, row_len] = &shape[..] else {
             return Err(Failure::usage(format!("`{name}` has shape {shape:?}, expected two dimensions")));
         };
         if row_len == 0 {
             continue;
         }
+        check_row_len(row_len, &name)?;
         let positions: Vec<usize> = floats("positions")?
             .map_or_else(|| (0..row_len).collect(), |kept| kept.iter().map(|&p| p as usize).collect());
-        if positions.iter().any(|&position| position >= row_len) {
+        if positions.len() > row_len || positions.iter().any(|&position| position >= row_len) {
             return Err(Failure::usage(format!("`{case}.positions` leaves its rows")));
         }
         let mut found: BTreeMap<&'static str, Vec<f32>> = BTreeMap::new();
@@ -146,7 +146,8 @@ fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<
         table = serde_json::from_str(inner).map_err(malformed)?;
     }
     let column = |name: &str| numbers(&table, name).ok_or_else(|| no_column(path, name));
-    let tokens: Vec<TokenId> = column("token_ids")?.into_iter().map(|id| id as TokenId).collect();
+    let tokens = token_ids(column("token_ids")?.into_iter(), "token_ids")?;
+    check_row_len(tokens.len(), "token_ids")?;
     let expected: Vec<f32> = column("entropies")?.into_iter().map(|entropy| entropy as f32).collect();
     if tokens.len() != expected.len() || tokens.is_empty() {
         return Err(no_column(path, "entropies"));
@@ -161,6 +162,26 @@ fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<
     let tolerance = args.max_entropy_error.unwrap_or(PUBLISHED_TOLERANCE_NATS);
     let comparison = compare("published", "entropies", &found, &expected, tolerance);
     Ok(vec![Comparison { moved_starts: Some(moved), ..comparison }])
+}
+
+/// Longest row that is compared; the whole of it is held with all its logits.
+const MAX_ROW_TOKENS: usize = 1 << 16;
+
+fn check_row_len(row_len: usize, name: &str) -> Result<(), Failure> {
+    if row_len <= MAX_ROW_TOKENS {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{name}` has rows of {row_len} tokens, more than {MAX_ROW_TOKENS}")))
+}
+
+fn token_ids(values: impl Iterator<Item = f64>, name: &str) -> Result<Vec<TokenId>, Failure> {
+    let token = |value: f64| {
+        let is_id = value.fract() == 0.0 && (0.0..f64::from(TokenId::MAX)).contains(&value);
+        is_id
+            .then_some(value as TokenId)
+            .ok_or_else(|| Failure::usage(format!("`{name}` holds {value}, which is no token id")))
+    };
+    values.map(token).collect()
 }
 
 fn no_column(path: &Path, name: &str) -> Failure {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use blt_core::{
     BOS_ID, BYTE_OFFSET, ByteRange, EngineError, EntropyEngine, Patch, Session, Signals, TokenId, Want, coherence,
 };
-use blt_patcher::{DocumentPatcher, Patcher, Rule, document_starts};
+use blt_patcher::{DocumentPatcher, NotIncremental, Patcher, Rule, document_starts};
 
 /// Tokens given to the model at once.
 const TOKENS_AT_ONCE: usize = 1024;
@@ -103,7 +103,8 @@ pub struct ViewSummary {
 }
 
 /// Encodes the view that `open` gives a reader for and passes its bytes and patches to `sink`. Memory does not depend on
-/// the view's length, except under the rule `top-k`, which keeps 4 bytes a byte and reads the view twice.
+/// the view's length, except under the rules `top-k`, which keeps about 20 bytes a byte and computes the view twice, and
+/// `bpe`, which holds the view.
 ///
 /// `delimiters` are the starts of a tokenizer's tokens, for the rule `bpe`. Between pieces `cancelled` is looked at.
 ///
@@ -120,6 +121,11 @@ pub fn encode_view<R: Read>(
 ) -> Result<ViewSummary, EncodeError> {
     let boundaries = match DocumentPatcher::new(encoding.patcher) {
         Ok(patcher) => Boundaries::Found(patcher),
+        Err(NotIncremental(Rule::Bpe)) => {
+            let mut bytes = Vec::new();
+            open().and_then(|mut reader| reader.read_to_end(&mut bytes)).map_err(EncodeError::Read)?;
+            Boundaries::Given { starts: document_starts(&encoding.patcher, &bytes, &[], delimiters), next: 0 }
+        }
         Err(_) => {
             let mut all = Positions::new(engine, encoding.mode, Want::Entropies);
             let (mut bytes, mut entropies) = (Vec::new(), Vec::new());
@@ -299,7 +305,7 @@ impl PatchBuilder {
             let state = &signals.embeddings[i * self.dim..(i + 1) * self.dim];
             patch.add(entropies[i], signals.norms[i], coherence(signals.norms[i], signals.entropies[i]), state);
             self.n_bytes += 1;
-            if patch.n_bytes == u32::MAX {
+            if patch.n_bytes == i32::MAX as u32 {
                 self.close(sink)?; // longer patches would not fit the outputs
             }
         }

@@ -63,15 +63,29 @@ fn with_hash(start: &str, hashed: &str, n_bytes: usize) -> String {
     format!("{start}@{hash}")
 }
 
-/// `path` as text, the same for the same path and for no other: bytes that are not UTF-8 as `\xFF`, a backslash as `\\`
-/// where it is not a separator.
+/// Whether `name` names something directly inside a folder.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let mut components = Path::new(name).components();
+    matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
+}
+
+/// `path` as text, the same for the same path and for no other: control characters and bytes that are not UTF-8 as
+/// `\xFF`, a backslash as `\\` where it is not a separator.
 pub fn path_text(path: &Path) -> String {
     let mut text = String::new();
     for chunk in path.as_os_str().as_encoded_bytes().utf8_chunks() {
-        if cfg!(windows) {
-            text.push_str(chunk.valid());
-        } else {
-            text.push_str(&chunk.valid().replace('\\', "\\\\"));
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' if !cfg!(windows) => text.push_str("\\\\"),
+                character if character.is_control() => {
+                    let mut buffer = [0; 4];
+                    character
+                        .encode_utf8(&mut buffer)
+                        .bytes()
+                        .for_each(|byte| text.push_str(&format!("\\x{byte:02X}")));
+                }
+                character => text.push(character),
+            }
         }
         for byte in chunk.invalid() {
             text.push_str(&format!("\\x{byte:02X}"));

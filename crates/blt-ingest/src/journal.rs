@@ -1,5 +1,6 @@
 //! `manifest.db`: what is done in an output folder.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -88,10 +89,8 @@ impl Journal {
         let path = folder.join(Self::FILE_NAME);
         let journal = Self { connection: Connection::open(&path).map_err(|source| failed(&path, source))?, path };
         journal.prepare()?;
+        journal.check_settings(settings)?;
         let differences = journal.differences(settings)?;
-        if !differences.is_empty() && journal.count(Status::Done)? > 0 {
-            return Err(IngestError::Settings(differences));
-        }
         if !differences.is_empty() {
             journal.transaction(|connection| {
                 connection.execute("DELETE FROM run", [])?;
@@ -133,19 +132,44 @@ impl Journal {
     fn check_version(&self) -> Result<(), IngestError> {
         let application_id: i32 = self.query("PRAGMA application_id")?;
         let version: i32 = self.query("PRAGMA user_version")?;
-        if (application_id, version) == (APPLICATION_ID, SCHEMA_VERSION) {
+        // Comparing the whole schema keeps out a file whose tables are views that never end.
+        let is_ours = (application_id, version) == (APPLICATION_ID, SCHEMA_VERSION) && self.has_our_schema()?;
+        if is_ours { Ok(()) } else { Err(IngestError::NotAJournal(self.path.clone())) }
+    }
+
+    fn has_our_schema(&self) -> Result<bool, IngestError> {
+        fn schema_of(connection: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+            let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+        }
+        let compare = || {
+            let ours = Connection::open_in_memory()?;
+            ours.execute_batch(SCHEMA)?;
+            Ok(schema_of(&self.connection)? == schema_of(&ours)?)
+        };
+        compare().map_err(|source| self.failed(source))
+    }
+
+    /// Fails if the folder holds finished sources and was made with other settings.
+    pub(crate) fn check_settings(&self, settings: &[(String, String)]) -> Result<(), IngestError> {
+        let differences = self.differences(settings)?;
+        if differences.is_empty() || self.count(Status::Done)? == 0 {
             Ok(())
         } else {
-            Err(IngestError::NotAJournal(self.path.clone()))
+            Err(IngestError::Settings(differences))
         }
     }
 
     /// Settings that differ, as `name: here, there`.
     fn differences(&self, settings: &[(String, String)]) -> Result<Vec<String>, IngestError> {
-        let stored = self.settings()?;
-        let stored = |key: &str| stored.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-        let changed = settings.iter().filter(|(key, value)| stored(key) != Some(value));
-        Ok(changed.map(|(key, value)| format!("{key} was {}, now {value}", stored(key).unwrap_or("not set"))).collect())
+        let stored: BTreeMap<String, String> = self.settings()?.into_iter().collect();
+        let wanted: BTreeMap<String, String> = settings.iter().cloned().collect();
+        let keys: BTreeSet<&String> = stored.keys().chain(wanted.keys()).collect();
+        let shown = |values: &BTreeMap<String, String>, key: &String| {
+            values.get(key).map_or("not set", String::as_str).to_owned()
+        };
+        let changed = keys.into_iter().filter(|&key| stored.get(key) != wanted.get(key));
+        Ok(changed.map(|key| format!("{key} was {}, now {}", shown(&stored, key), shown(&wanted, key))).collect())
     }
 
     /// The settings of the run, by name.

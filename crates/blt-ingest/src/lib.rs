@@ -37,5 +37,5 @@ pub use error::{IngestError, SourceError};
 pub use id::{id_of_path, path_text};
 pub use journal::{Journal, Row, Status};
 pub use options::{IngestOptions, Input};
-pub use plan::{Plan, PlannedSource, SourceKind, plan};
-pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, run};
+pub use plan::{Plan, PlannedSource, SourceKind};
+pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, preview, run};

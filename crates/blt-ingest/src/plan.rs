@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ignore::WalkBuilder;
-use ignore::overrides::OverrideBuilder;
+use ignore::gitignore::GitignoreBuilder;
 
 use crate::error::{IngestError, MissingInput, SourceError};
 use crate::id::{id_of_other_source, id_of_path, path_text};
@@ -32,8 +32,10 @@ pub enum SourceKind {
 pub struct PlannedSource {
     /// Name of its outputs, unique and the same in every run.
     pub id: String,
-    /// Where it comes from, as the user named it.
+    /// What it is, wherever the run was started: an absolute path, `--text #1`, or `-` for standard input.
     pub source: String,
+    /// Its path inside the input.
+    pub name: String,
     /// Its size when it was listed, in bytes; 0 where that is not known.
     pub n_bytes: u64,
     /// Its bytes.
@@ -59,29 +61,26 @@ impl Plan {
 /// # Errors
 ///
 /// Fails when none of the inputs exists, an exclusion is malformed, or the journal cannot be read.
-pub fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result<Plan, IngestError> {
+pub(crate) fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result<Plan, IngestError> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     let mut n_texts = 0;
     for input in &options.inputs {
         match input {
-            Input::Stdin => found.push(Found::new("-".to_owned(), "stdin".to_owned(), 0, SourceKind::Stdin)),
+            Input::Stdin => found.push(Found::new("-", "-", "stdin", 0, SourceKind::Stdin)),
             Input::Text(text) => {
                 n_texts += 1;
                 let id = if n_texts == 1 { "manual_input".to_owned() } else { format!("manual_input_{n_texts}") };
-                let kind = SourceKind::Text(text.clone());
-                found.push(Found::new(format!("--text #{n_texts}"), id, text.len() as u64, kind));
+                let name = format!("--text #{n_texts}");
+                found.push(Found::new(&name, &name, &id, text.len() as u64, SourceKind::Text(text.clone())));
             }
             Input::Path(path) => match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => walk(path, options, &mut found)?,
                 Ok(metadata) => {
-                    let name = path.file_name().map_or_else(|| id_of_path(path), |name| id_of_path(Path::new(name)));
                     let kind = file_kind(path, &metadata);
-                    found.push(Found::new(named(path), name, metadata.len(), kind));
+                    found.push(Found::at(&absolute(path), file_name(path), metadata.len(), kind));
                 }
-                Err(source) => {
-                    missing.push(MissingInput { path: path.clone(), source });
-                }
+                Err(source) => missing.push(MissingInput { path: path.clone(), source }),
             },
         }
     }
@@ -89,8 +88,8 @@ pub fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result<Plan, 
         return Err(IngestError::NoInput { source: missing.swap_remove(0) });
     }
     for missing in missing {
-        let id = id_of_path(missing.path.file_name().map_or(&missing.path, Path::new));
-        found.push(Found::new(named(&missing.path), id, 0, SourceKind::Unreadable(missing.into())));
+        let (path, name) = (absolute(&missing.path), missing.path.clone());
+        found.push(Found::at(&path, file_name(&name), 0, SourceKind::Unreadable(missing.into())));
     }
     let mut sources = name_all(found, journal)?;
     if let Some(limit) = options.limit {
@@ -102,20 +101,35 @@ pub fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result<Plan, 
 /// A source before its id is known to be unique.
 struct Found {
     source: String,
+    name: String,
     id: String,
     n_bytes: u64,
     kind: SourceKind,
 }
 
 impl Found {
-    fn new(source: String, id: String, n_bytes: u64, kind: SourceKind) -> Self {
-        Self { source, id, n_bytes, kind }
+    fn new(source: &str, name: &str, id: &str, n_bytes: u64, kind: SourceKind) -> Self {
+        Self { source: source.to_owned(), name: name.to_owned(), id: id.to_owned(), n_bytes, kind }
+    }
+
+    /// A file at an absolute `path`, which is `relative` inside its input.
+    fn at(path: &Path, relative: &Path, n_bytes: u64, kind: SourceKind) -> Self {
+        Self::new(&path_text(path), &path_text(relative), &id_of_path(relative), n_bytes, kind)
     }
 }
 
-/// A path as text, without `.` components: `./a` and `a` are one source.
-fn named(path: &Path) -> String {
-    path_text(&path.components().collect::<PathBuf>())
+/// `path` from the root, links in its folders followed: the same from every working directory and in every spelling.
+fn absolute(path: &Path) -> PathBuf {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (fs::canonicalize(folder), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+    }
+}
+
+/// The last part of a path, or all of it where it has none.
+fn file_name(path: &Path) -> &Path {
+    path.file_name().map_or(path, Path::new)
 }
 
 fn file_kind(path: &Path, metadata: &fs::Metadata) -> SourceKind {
@@ -124,22 +138,30 @@ fn file_kind(path: &Path, metadata: &fs::Metadata) -> SourceKind {
 
 /// Everything below `root`, in the order of names.
 fn walk(root: &Path, options: &IngestOptions, found: &mut Vec<Found>) -> Result<(), IngestError> {
-    let mut overrides = OverrideBuilder::new(root);
+    let mut excluded = GitignoreBuilder::new(root);
     for pattern in &options.exclude {
-        // In the walker's overrides a leading `!` excludes, so `--exclude '!x'` would include.
-        let inverted = pattern.strip_prefix('!').map_or_else(|| format!("!{pattern}"), str::to_owned);
-        overrides.add(&inverted).map_err(|source| IngestError::Pattern { pattern: pattern.clone(), source })?;
+        let malformed = |source| IngestError::Pattern { pattern: pattern.clone(), source };
+        excluded.add_line(None, pattern).map_err(malformed)?;
     }
-    let overrides =
-        overrides.build().map_err(|source| IngestError::Pattern { pattern: options.exclude.join(" "), source })?;
+    let malformed = |source| IngestError::Pattern { pattern: options.exclude.join(" "), source };
+    let excluded = excluded.build().map_err(malformed)?;
+    let base = fs::canonicalize(root).unwrap_or_else(|_| absolute(root));
     let output = fs::canonicalize(&options.output).ok();
+    if output.as_ref() == Some(&base) {
+        found.push(Found::at(&base, file_name(&base), 0, SourceKind::Skip("the output folder")));
+        return Ok(());
+    }
     let walker = WalkBuilder::new(root)
         .standard_filters(false)
         .follow_links(options.follow_links)
-        .overrides(overrides)
         .sort_by_file_name(|a, b| a.cmp(b))
-        // The output folder may lie inside the input; it is never its own input.
-        .filter_entry(move |entry| output.is_none() || fs::canonicalize(entry.path()).ok() != output)
+        .filter_entry(move |entry| {
+            let is_folder = entry.file_type().is_some_and(|file_type| file_type.is_dir());
+            let is_excluded = entry.depth() > 0 && excluded.matched(entry.path(), is_folder).is_ignore();
+            // The output folder may lie inside the input; it is never its own input.
+            let is_output = is_folder && output.is_some() && fs::canonicalize(entry.path()).ok() == output;
+            !is_excluded && !is_output
+        })
         .build();
     for entry in walker {
         match entry {
@@ -149,7 +171,6 @@ fn walk(root: &Path, options: &IngestOptions, found: &mut Vec<Found>) -> Result<
                 if file_type.is_dir() {
                     continue;
                 }
-                let id = id_of_path(path.strip_prefix(root).unwrap_or(path));
                 let (n_bytes, kind) = if file_type.is_symlink() {
                     (0, SourceKind::Skip("a symbolic link, and links are not followed without `--follow`"))
                 } else {
@@ -158,16 +179,17 @@ fn walk(root: &Path, options: &IngestOptions, found: &mut Vec<Found>) -> Result<
                         Err(error) => (0, SourceKind::Unreadable(SourceError::List(error))),
                     }
                 };
-                found.push(Found::new(named(path), id, n_bytes, kind));
+                let relative = path.strip_prefix(root).unwrap_or(path);
+                found.push(Found::at(&base.join(relative), relative, n_bytes, kind));
             }
-            Err(error) => found.push(unlisted(error, root)),
+            Err(error) => found.push(unlisted(error, root, &base)),
         }
     }
     Ok(())
 }
 
 /// What the walk could not enter: a folder without permission, a broken link, a loop of links.
-fn unlisted(error: ignore::Error, root: &Path) -> Found {
+fn unlisted(error: ignore::Error, root: &Path, base: &Path) -> Found {
     fn path_of(error: &ignore::Error) -> Option<&Path> {
         match error {
             ignore::Error::WithPath { path, .. } => Some(path),
@@ -186,46 +208,37 @@ fn unlisted(error: ignore::Error, root: &Path) -> Found {
         }
     }
     let path = path_of(&error).unwrap_or(root).to_owned();
-    let id = id_of_path(path.strip_prefix(root).unwrap_or(&path));
+    let relative = path.strip_prefix(root).unwrap_or(&path);
     let kind = if is_loop(&error) {
         SourceKind::Skip("a symbolic link to a folder that holds it")
     } else {
         SourceKind::Unreadable(SourceError::List(error))
     };
-    Found::new(named(&path), id, 0, kind)
+    Found::at(&base.join(relative), relative, 0, kind)
 }
 
-/// Gives every source an id of its own: the one it had in the journal, else that of its path, else that of its path and
-/// a hash of its whole name. A source named twice is one, also when an earlier run named it from another folder.
+/// Gives every source an id of its own: that of its path, or that of its path and a hash of its absolute path where
+/// another source has the first. The journal keeps what earlier runs gave. A source named twice is one.
 fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<PlannedSource>, IngestError> {
     let mut sources: Vec<PlannedSource> = Vec::with_capacity(found.len());
     let (mut seen, mut taken) = (HashSet::new(), HashSet::new());
-    for Found { mut source, mut id, n_bytes, kind } in found {
-        if let Some(journal) = journal {
-            if let Some(row) = journal.by_source(&source)? {
-                id = row.id;
-            } else if let Some(row) = journal.by_id(&id)? {
-                if is_same_file(&kind, &row.source) {
-                    source = row.source;
-                } else {
-                    id = id_of_other_source(&id, &source);
-                }
-            }
-        }
+    for Found { source, name, id, n_bytes, kind } in found {
         if !seen.insert(source.clone()) {
             continue;
         }
-        if !taken.insert(id.clone()) {
-            id = id_of_other_source(&id, &source);
-            taken.insert(id.clone());
-        }
-        sources.push(PlannedSource { id, source, n_bytes, kind });
+        let other = id_of_other_source(&id, &source);
+        let (mine, of_another) = match journal {
+            Some(journal) => (journal.by_source(&source)?.map(|row| row.id), journal.by_id(&id)?.is_some()),
+            None => (None, false),
+        };
+        // The journal may come from anyone: no id but these two is taken from it.
+        let id = match mine {
+            Some(known) if known == id || known == other => known,
+            _ if of_another || taken.contains(&id) => other,
+            _ => id,
+        };
+        taken.insert(id.clone());
+        sources.push(PlannedSource { id, source, name, n_bytes, kind });
     }
     Ok(sources)
-}
-
-/// Whether a source is the file that an earlier run called `source`.
-fn is_same_file(kind: &SourceKind, source: &str) -> bool {
-    let SourceKind::File(path) = kind else { return false };
-    matches!((fs::canonicalize(path), fs::canonicalize(source)), (Ok(a), Ok(b)) if a == b)
 }

@@ -16,9 +16,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::encode::{EncodeError, PatchSink, encode_view};
 use crate::error::{IngestError, SourceError};
+use crate::id::is_plain_name;
 use crate::journal::{Journal, Row, Status};
 use crate::options::{IngestOptions, patching_metadata};
-use crate::plan::{PlannedSource, SourceKind, plan};
+use crate::plan::{Plan, PlannedSource, SourceKind, plan};
 use crate::source::LoadedSource;
 
 /// Files in the making, inside the output folder. Whatever is in it when a run starts is left over from a killed one.
@@ -115,6 +116,7 @@ pub fn run(
     let partial = options.output.join(PARTIAL_FOLDER);
     remove_folder(&partial).map_err(output)?;
     if options.overwrite {
+        plan(options, None)?; // what cannot be replaced is not removed
         remove_outputs(&options.output)?;
     }
     let journal = Journal::open(&options.output, &options.fingerprint(&engine.info().model))?;
@@ -122,7 +124,8 @@ pub fn run(
     fs::create_dir(&partial).map_err(output)?;
     observer.planned(plan.sources.len(), plan.n_bytes());
 
-    let work = Work { engine, options, observer, cancelled, partial: &partial, seconds: Mutex::default() };
+    let stop = AtomicBool::new(false);
+    let work = Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, seconds: Mutex::default() };
     let earlier = journal.rows()?;
     let earlier: std::collections::HashMap<&str, &Row> = earlier.iter().map(|row| (row.id.as_str(), row)).collect();
     let (to_workers, from_reader) = bounded(options.prefetch.max(1));
@@ -133,13 +136,16 @@ pub fn run(
             let (to_workers, ended) = (to_workers, ended);
             work.read_ahead(&plan.sources, &earlier, &to_workers, &ended);
         });
-        for _ in 0..options.n_workers.max(1) {
+        for _ in 0..options.n_workers.clamp(1, plan.sources.len().max(1)) {
             let (from_reader, to_journal) = (from_reader.clone(), to_journal.clone());
             let work = &work;
             scope.spawn(move || work.encode_all(&from_reader, &to_journal));
         }
         drop((from_reader, to_journal));
-        keep_journal(&journal, &options.output, observer, &from_workers)
+        let summary = keep_journal(&journal, &options.output, observer, &from_workers, &stop);
+        // Whoever still works does so for nothing after a failure.
+        stop.store(true, Ordering::Relaxed);
+        summary
     })?;
     summary.interrupted = cancelled.load(Ordering::Relaxed);
     summary.seconds = *work.seconds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -150,6 +156,22 @@ pub fn run(
     remove_folder(&partial).map_err(output)?;
     sync_directory(&options.output).map_err(output)?;
     Ok(summary)
+}
+
+/// What a run would work on, and the journal it would go on with. Nothing is changed.
+///
+/// # Errors
+///
+/// Fails as [`run`] would before it begins.
+pub fn preview(engine: &dyn EntropyEngine, options: &IngestOptions) -> Result<(Plan, Option<Journal>), IngestError> {
+    let journal = if !options.overwrite && options.output.join(Journal::FILE_NAME).exists() {
+        let journal = Journal::open_existing(&options.output)?;
+        journal.check_settings(&options.fingerprint(&engine.info().model))?;
+        Some(journal)
+    } else {
+        None
+    };
+    Ok((plan(options, journal.as_ref())?, journal))
 }
 
 fn lock(folder: &Path) -> Result<File, IngestError> {
@@ -170,21 +192,26 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes the outputs that the journal names, then the journal. Other files in the folder are left alone.
+/// Removes the outputs that the journal names, then the journal. Other files in the folder are left alone, and so is
+/// everything when the journal is not one of ours; that itself is replaced.
 fn remove_outputs(folder: &Path) -> Result<(), IngestError> {
     let path = folder.join(Journal::FILE_NAME);
     if !path.exists() {
         return Ok(());
     }
-    let journal = Journal::open_existing(folder)?;
-    for name in journal.rows()?.iter().flat_map(|row| &row.outputs) {
-        // The journal may have been tampered with: only plain names inside the folder are removed.
-        if Path::new(name).components().count() == 1 && Path::new(name).file_name().is_some() {
-            let _ = fs::remove_file(folder.join(name));
-        }
+    if let Ok(rows) = Journal::open_existing(folder).and_then(|journal| journal.rows()) {
+        rows.iter().for_each(|row| remove_files(folder, &row.outputs));
     }
-    drop(journal);
+    // With a journal goes what SQLite would roll back into the next one.
+    let _ = fs::remove_file(folder.join(format!("{}-journal", Journal::FILE_NAME)));
     fs::remove_file(&path).map_err(|source| IngestError::Output { path, source })
+}
+
+/// Removes files from `folder`. Names may come from a journal that was tampered with: none leads out of the folder.
+fn remove_files(folder: &Path, names: &[String]) {
+    for name in names.iter().filter(|name| is_plain_name(name)) {
+        let _ = fs::remove_file(folder.join(name));
+    }
 }
 
 /// Writes what ends to the journal, in batches. An output's name is on the disk before the journal says that it is done.
@@ -193,6 +220,7 @@ fn keep_journal(
     folder: &Path,
     observer: &dyn Observer,
     ended: &Receiver<Ended<'_>>,
+    stop: &AtomicBool,
 ) -> Result<Summary, IngestError> {
     let mut summary = Summary::default();
     let mut rows = Vec::new();
@@ -218,9 +246,8 @@ fn keep_journal(
         let is_due = is_over || rows.len() >= JOURNAL_BATCH || last_written.elapsed() >= JOURNAL_INTERVAL;
         if is_due && !rows.is_empty() && failure.is_none() {
             // After a failure the channel is still drained, so that no worker waits for ever.
-            let synced =
-                sync_directory(folder).map_err(|source| IngestError::Output { path: folder.to_owned(), source });
-            failure = synced.and_then(|()| journal.record(&rows)).err();
+            failure = write_rows(journal, folder, &rows).err();
+            stop.fetch_or(failure.is_some(), Ordering::Relaxed);
             rows.clear();
             last_written = Instant::now();
         }
@@ -228,6 +255,18 @@ fn keep_journal(
             return failure.map_or(Ok(summary), Err);
         }
     }
+}
+
+/// Names that are new are on the disk before the journal says `done`; outputs of a source that has none any more go
+/// before it says so.
+fn write_rows(journal: &Journal, folder: &Path, rows: &[Row]) -> Result<(), IngestError> {
+    for row in rows.iter().filter(|row| row.status != Status::Done) {
+        if let Some(earlier) = journal.by_id(&row.id)? {
+            remove_files(folder, &earlier.outputs);
+        }
+    }
+    sync_directory(folder).map_err(|source| IngestError::Output { path: folder.to_owned(), source })?;
+    journal.record(rows)
 }
 
 /// A source that has ended, for the journal. Without a row the journal stays as it is.
@@ -248,6 +287,8 @@ struct Work<'a> {
     options: &'a IngestOptions,
     observer: &'a dyn Observer,
     cancelled: &'a AtomicBool,
+    /// Set when the journal has failed and nothing can be recorded any more.
+    stop: &'a AtomicBool,
     partial: &'a Path,
     seconds: Mutex<StageSeconds>,
 }
@@ -262,7 +303,7 @@ impl Work<'_> {
         ended: &Sender<Ended<'s>>,
     ) {
         for planned in sources {
-            if self.cancelled.load(Ordering::Relaxed) {
+            if self.cancelled.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
                 return;
             }
             let loaded = self.timed(|seconds| &mut seconds.read, || guarded(|| self.load(planned)));
@@ -308,12 +349,16 @@ impl Work<'_> {
     /// Whether an earlier run made this source's outputs from the same bytes, and they are still there.
     fn is_done(&self, row: &Row, content: &LoadedSource) -> bool {
         row.status == Status::Done
+            && !row.outputs.is_empty()
             && row.sha256.as_deref() == Some(&hex(&content.sha256))
             && row.outputs.iter().all(|name| self.options.output.join(name).is_file())
     }
 
     fn encode_all<'s>(&self, from_reader: &Receiver<Loaded<'s>>, to_journal: &Sender<Ended<'s>>) {
         for Loaded { planned, mut content } in from_reader {
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
             let encoded = guarded(|| self.encode(planned, &mut content));
             let ended = match encoded {
                 Ok(row) => {
@@ -321,7 +366,11 @@ impl Work<'_> {
                     Ended { source: planned, outcome, row: Some(row) }
                 }
                 Err(SourceError::Encode(EncodeError::Cancelled)) => continue,
-                Err(error) => failed(planned, Some(&content), error),
+                Err(error) => {
+                    // A full disk must not stay full for the sources that follow.
+                    remove_files(self.partial, &output_names(&planned.id));
+                    failed(planned, Some(&content), error)
+                }
             };
             if to_journal.send(ended).is_err() {
                 return;
@@ -336,7 +385,7 @@ impl Work<'_> {
         let document =
             self.timed(|seconds| &mut seconds.decode, || modalities.decode(content.reader(), *modality, limits))?;
 
-        let sidecar_name = format!("{}.hypergraph.db", planned.id);
+        let [sidecar_name, json_name, file_name] = output_names(&planned.id);
         let sidecar_path = self.partial.join(&sidecar_name);
         let mut sink = Outputs {
             file: PatchFileWriter::new(self.partial, *file),
@@ -353,7 +402,7 @@ impl Work<'_> {
             |seconds| &mut seconds.write,
             || {
                 let trunk = TrunkInfo {
-                    path: &planned.source,
+                    path: &planned.name,
                     sha256,
                     n_bytes,
                     media_type: &document.media_type,
@@ -366,15 +415,13 @@ impl Work<'_> {
                     metadata_file: &sidecar_name,
                     patching: &patching_metadata(encoding),
                 };
-                let file_name = format!("{}.safetensors", planned.id);
                 let mut names = vec![sidecar_name.clone()];
                 if self.options.export_json {
-                    let name = format!("{}.hypergraph.json", planned.id);
-                    let mut out =
-                        io::BufWriter::new(File::create(self.partial.join(&name)).map_err(SourceError::Write)?);
+                    let json = File::create(self.partial.join(&json_name)).map_err(SourceError::Write)?;
+                    let mut out = io::BufWriter::new(json);
                     write_json(&Sidecar::open(&sidecar_path)?, &mut out)?;
                     out.into_inner().map_err(|error| SourceError::Write(error.into_error()))?;
-                    names.push(name);
+                    names.push(json_name);
                 }
                 sink.file.finish(&self.partial.join(&file_name), &metadata).map_err(SourceError::Write)?;
                 names.push(file_name);
@@ -403,7 +450,7 @@ impl Work<'_> {
         let preserves_source = view.data == ViewData::Source;
         sink.sidecar.view(view.modality, view.label, &view.units, preserves_source)?;
         let delimiters: Vec<usize> = match encoding.patcher.rule {
-            Rule::Bpe if view.units.is_empty() => return Err(SourceError::NoTokens(view.label)),
+            Rule::Bpe if view.units.is_empty() && content.n_bytes > 0 => return Err(SourceError::NoTokens(view.label)),
             Rule::Bpe => view.units.iter().map(|unit| unit.range.start as usize).collect(),
             _ => Vec::new(),
         };
@@ -446,7 +493,12 @@ impl<'a, 'b> ViewReader<'a, 'b> {
 impl Read for ViewReader<'_, '_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = match &self.view.data {
-            ViewData::Source => self.content.reader().read(buffer)?,
+            // No more than was hashed, however the file may grow.
+            ViewData::Source => {
+                let n_left = usize::try_from(self.content.n_bytes - self.n_read as u64).unwrap_or(usize::MAX);
+                let n = buffer.len().min(n_left);
+                self.content.reader().read(&mut buffer[..n])?
+            }
             ViewData::Owned(bytes) => (&bytes[self.n_read.min(bytes.len())..]).read(buffer)?,
         };
         self.n_read += n;
@@ -487,6 +539,11 @@ fn guarded<T>(work: impl FnOnce() -> Result<T, SourceError>) -> Result<T, Source
         let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
         Err(SourceError::Panic(text.unwrap_or("unknown").to_owned()))
     })
+}
+
+/// Names of everything that a source may leave.
+fn output_names(id: &str) -> [String; 3] {
+    ["hypergraph.db", "hypergraph.json", "safetensors"].map(|suffix| format!("{id}.{suffix}"))
 }
 
 fn failed<'s>(planned: &'s PlannedSource, content: Option<&LoadedSource>, error: SourceError) -> Ended<'s> {

@@ -65,6 +65,9 @@ impl LoadedSource {
                     hasher.update(&buffer[..n]);
                 }
             }
+            if n_bytes > max_bytes {
+                return Err(blt_core::DecodeError::TooLarge { found: n_bytes, limit: max_bytes }.into());
+            }
         }
         Ok(Self { sha256: hasher.finalize().into(), n_bytes, content: Content::File { file, before } })
     }

@@ -82,7 +82,7 @@ impl DeviceError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NotCompiledIn(_) => Some("build with `--features vulkan`, `metal` or `wgpu`, or use `--backend cpu`"),
-            Self::NoSuchDevice { .. } => Some("`blt-cli doctor` lists the devices"),
+            Self::NoSuchDevice { .. } => Some("the processor is one device, number 0"),
         }
     }
 }

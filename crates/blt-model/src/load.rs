@@ -78,6 +78,10 @@ impl LMTransformer {
         float: FloatType,
     ) -> Result<Self, LoadError> {
         let record = |error: burn::store::RecordError| LoadError::Record(error.to_string());
+        // Two bytes a weight at the least: a small file must not claim a large model.
+        if bytes.len() / 2 < config.n_params() {
+            return Err(LoadError::Record(format!("{} bytes cannot hold {} weights", bytes.len(), config.n_params())));
+        }
         let zeros = |name: &str| {
             let spec = blt_checkpoint::expected_tensors(config).into_iter().find(|tensor| tensor.name == name);
             Ok(vec![0.0; spec.map_or(0, |spec| spec.shape.iter().product())])

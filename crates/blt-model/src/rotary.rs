@@ -9,8 +9,10 @@
 //! altogether (at position 16 million its rounding alone is half a radian). Positions past the table therefore take the
 //! product in float64: still a function of the position alone, so chunking changes nothing, and exact to 1e-8.
 
-/// Positions below this, or below `max_seqlen` if that is more, use the float32 definition.
-const TABLE_POSITIONS: usize = 8192;
+/// Positions below this, or below `max_seqlen` if that is more, use the float32 definition ...
+const MIN_POSITIONS: usize = 8192;
+/// ... but no more than these: a checkpoint's word for `max_seqlen` must not decide about memory.
+const MAX_POSITIONS: usize = 1 << 16;
 
 /// Cosines and sines of every rotary angle, for any position.
 #[derive(Debug, Clone)]
@@ -31,7 +33,7 @@ impl RotaryTable {
                 1.0 / theta.powf(f64::from(exponent)) as f32
             })
             .collect();
-        let positions = max_seqlen.max(TABLE_POSITIONS);
+        let positions = max_seqlen.clamp(MIN_POSITIONS, MAX_POSITIONS);
         let angles = || (0..positions).flat_map(|p| inv_freq.iter().map(move |&frequency| p as f32 * frequency));
         // Correctly rounded: the float64 function of the float32 angle, rounded once.
         let cos = angles().map(|angle| f64::from(angle).cos() as f32).collect();

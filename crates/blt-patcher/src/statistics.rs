@@ -39,9 +39,9 @@ pub struct Histogram {
 }
 
 impl EntropyStatistics {
-    /// Takes in `entropies`.
+    /// Takes in `entropies`; values that are not finite are left out.
     pub fn add(&mut self, entropies: &[f32]) {
-        for &entropy in entropies {
+        for &entropy in entropies.iter().filter(|entropy| entropy.is_finite()) {
             self.count += 1;
             self.min = self.min.min(entropy);
             self.max = self.max.max(entropy);

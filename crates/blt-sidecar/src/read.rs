@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use blt_core::ByteRange;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
-use crate::schema::{APPLICATION_ID, SCHEMA_VERSION};
+use crate::schema::{APPLICATION_ID, INDICES, SCHEMA, SCHEMA_VERSION};
 
 /// Why a sidecar could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -108,7 +108,8 @@ impl Sidecar {
         connection.execute_batch("PRAGMA trusted_schema = OFF; PRAGMA query_only = ON;")?;
         let application_id = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
         let version = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if application_id != APPLICATION_ID || version != SCHEMA_VERSION {
+        // Comparing the whole schema keeps out a file whose tables are views that never end.
+        if application_id != APPLICATION_ID || version != SCHEMA_VERSION || !has_our_schema(&connection)? {
             return Err(SidecarError::NotASidecar { path: path.to_owned(), application_id, version });
         }
         Ok(Self { connection })
@@ -205,6 +206,17 @@ impl Sidecar {
         let Ok(offset) = i64::try_from(offset) else { return Ok(None) };
         Ok(self.connection.prepare_cached(&sql)?.query_row([view, offset], leaf).optional()?)
     }
+}
+
+fn has_our_schema(connection: &Connection) -> rusqlite::Result<bool> {
+    fn schema_of(connection: &Connection) -> rusqlite::Result<Vec<(String, String, Option<String>)>> {
+        let mut statement = connection.prepare("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name")?;
+        statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+    }
+    let ours = Connection::open_in_memory()?;
+    ours.execute_batch(SCHEMA)?;
+    ours.execute_batch(INDICES)?;
+    Ok(schema_of(connection)? == schema_of(&ours)?)
 }
 
 const BRANCH_COLUMNS: &str = "id, parent, view, label, modality, byte_start, byte_end, source_start, source_end";

@@ -34,7 +34,11 @@ error: the rule `top-k` needs `--patch-size`
         &["patch", "--text", "x", "--quantize", "int8"],
         &["ingest"],
         &["ingest", "--text", "x", "--embedding-dims", "257"],
-        &["ingest", "/nowhere/at/all", "-o", "/tmp"],
+        &["ingest", "/nowhere/at/all", "--dry-run"],
+        &["ingest", "--text", "x", "--embeddings", "none", "--embedding-dtype", "f16"],
+        &["ingest", "--text", "x", "--modality", "binary", "--text-segments", "lines"],
+        &["ingest", "--text", "x", "--histogram-bins", "7"],
+        &["ingest", "--text", "x", "--prefetch-buffer", "0"],
         &["frobnicate"],
     ] {
         let output = run(args);

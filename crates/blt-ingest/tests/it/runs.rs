@@ -177,6 +177,11 @@ fn one_bad_source_is_recorded_and_the_others_are_done() {
     // A failed source is tried again, and may then be done.
     options.limits.max_bytes = 10_000;
     assert_eq!(ingest(&options).n_done, 1);
+    // One that was done and no longer can be leaves nothing behind.
+    assert!(folders.output("out").join("large.txt.safetensors").exists());
+    options.limits.max_bytes = 1000;
+    assert_eq!(ingest(&options).n_failed, 2);
+    assert!(!folders.output("out").join("large.txt.safetensors").exists());
 }
 
 #[cfg(unix)]
@@ -209,9 +214,40 @@ fn changed_bytes_are_done_again_and_other_settings_refused() {
     let error = run(&*MODEL, &other, &Silent, &AtomicBool::new(false)).unwrap_err();
     let IngestError::Settings(differences) = error else { panic!("{error}") };
     assert_eq!(differences, ["threshold was 1.5, now 2"]);
-    let summary = ingest(&IngestOptions { overwrite: true, ..other });
+    // An option at its default differs from one that was set, too.
+    let mut limited = folders.options("out");
+    limited.encoding.patcher.max_patch_length = Some(3);
+    let error = run(&*MODEL, &limited, &Silent, &AtomicBool::new(false)).unwrap_err();
+    let IngestError::Settings(differences) = error else { panic!("{error}") };
+    assert_eq!(differences, ["max_patch_length was not set, now 3"]);
+
+    // What cannot be replaced is not removed.
+    let typo = IngestOptions { inputs: vec![Input::Path("/nowhere/at/all".into())], overwrite: true, ..other.clone() };
+    assert!(run(&*MODEL, &typo, &Silent, &AtomicBool::new(false)).is_err());
+    assert!(folders.output("out").join("a.txt.safetensors").is_file());
+    let summary = ingest(&IngestOptions { overwrite: true, ..other.clone() });
     assert_eq!(summary.n_done, 2);
+    fs::write(folders.output("out").join("manifest.db"), b"").unwrap();
+    assert_eq!(ingest(&IngestOptions { overwrite: true, ..other }).n_done, 2, "a broken journal is replaced");
     assert_eq!(fs::read(folders.output("out").join("mine.txt")).unwrap(), b"not ours");
+}
+
+/// A journal can be anybody's: what it names must not lead out of the folder.
+#[test]
+fn a_tampered_journal_reaches_nothing_outside() {
+    let folders = Folders::new();
+    folders.write("a.txt", b"text");
+    ingest(&folders.options("out"));
+    let outside = folders.output("outside.safetensors");
+    fs::write(&outside, b"precious").unwrap();
+    let journal = rusqlite::Connection::open(folders.output("out").join("manifest.db")).unwrap();
+    let tamper = r#"UPDATE source SET id = '../outside', outputs = '["../outside.safetensors"]', sha256 = 'x'"#;
+    assert_eq!(journal.execute(tamper, []).unwrap(), 1);
+    drop(journal);
+    assert_eq!(ingest(&folders.options("out")).n_done, 1);
+    ingest(&IngestOptions { overwrite: true, ..folders.options("out") });
+    assert_eq!(fs::read(outside).unwrap(), b"precious");
+    assert!(folders.output("out").join("a.txt.safetensors").is_file());
 }
 
 #[test]
@@ -243,7 +279,7 @@ fn equal_names_from_two_inputs_stay_apart_and_keep_their_ids() {
     assert!(rows[1].id.starts_with("x.txt@"));
     // The same folder under another spelling is the same source.
     assert_eq!(ingest(&options(&["right/.", "./left"])).n_resumed, 2);
-    assert_eq!(ingest(&options(&["left/../left"])).n_resumed, 1);
+    assert_eq!(ingest(&options(&["left/../left", "left"])).n_resumed, 1);
 }
 
 #[test]
@@ -260,7 +296,13 @@ fn exclusions_and_the_output_folder_itself_are_left_out() {
     };
     assert_eq!(ingest(&options).n_done, 2);
     assert_eq!(ingest(&options).n_resumed, 2);
-    let bad = IngestOptions { exclude: vec!["a[".to_owned()], ..options };
+    fs::remove_dir_all(folders.input().join("out")).unwrap();
+    let but =
+        IngestOptions { exclude: vec!["*".to_owned(), "!*.log".to_owned(), "!keep".to_owned()], ..options.clone() };
+    assert_eq!(ingest(&but).n_done, 1, "a later `!` takes back what an earlier pattern excluded");
+    let itself = IngestOptions { inputs: vec![Input::Path(but.output.clone())], ..but };
+    assert_eq!(ingest(&IngestOptions { overwrite: true, ..itself }).n_skipped, 1);
+    let bad = IngestOptions { exclude: vec!["a{b".to_owned()], ..options };
     assert!(matches!(run(&*MODEL, &bad, &Silent, &AtomicBool::new(false)), Err(IngestError::Pattern { .. })));
 }
 

@@ -134,6 +134,16 @@ fn other_files_are_refused() {
     let path = scratch.path().join("other.db");
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE t (a)").unwrap();
     assert!(matches!(Sidecar::open(&path), Err(SidecarError::NotASidecar { application_id: 0, version: 0, .. })));
+    // The right numbers, but a table that is a view without end.
+    let endless = scratch.path().join("endless.db");
+    two_views(&endless);
+    let tampered = rusqlite::Connection::open(&endless).unwrap();
+    let view = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
+    tampered
+        .execute_batch(&format!("PRAGMA foreign_keys = OFF; DROP TABLE branch; CREATE VIEW branch AS {view}"))
+        .unwrap();
+    drop(tampered);
+    assert!(matches!(Sidecar::open(&endless), Err(SidecarError::NotASidecar { version: 1, .. })));
     std::fs::write(&path, b"not a database at all, but long enough to look").unwrap();
     assert!(matches!(Sidecar::open(&path), Err(SidecarError::Sqlite(_))));
     assert!(matches!(SidecarWriter::create(&path), Err(SidecarError::Exists(_))));
