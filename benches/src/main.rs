@@ -27,15 +27,8 @@ struct Args {
 enum Case {
     /// The speed of a model
     Model {
-        /// `embedded`, `random-100m` or a directory
-        model: String,
-        #[arg(long, default_value = "cpu")]
-        backend: Backend,
-        #[arg(long, default_value = "f32")]
-        dtype: String,
-        /// Text to read; repeated as needed
-        #[arg(long)]
-        text: PathBuf,
+        #[command(flatten)]
+        subject: Subject,
         /// Bytes a repetition
         #[arg(long)]
         bytes: usize,
@@ -47,15 +40,8 @@ enum Case {
     },
     /// How far the entropies of a text cut into pieces are from those of one pass
     Pieces {
-        /// `embedded`, `random-100m` or a directory
-        model: String,
-        #[arg(long, default_value = "cpu")]
-        backend: Backend,
-        #[arg(long, default_value = "f32")]
-        dtype: String,
-        /// Text to read; repeated as needed
-        #[arg(long)]
-        text: PathBuf,
+        #[command(flatten)]
+        subject: Subject,
         /// Bytes to read
         #[arg(long)]
         bytes: usize,
@@ -72,20 +58,39 @@ enum Case {
     },
 }
 
+/// A model and what it reads.
+#[derive(Debug, Parser)]
+struct Subject {
+    /// `embedded`, `random-100m` or a directory
+    model: String,
+    #[arg(long, default_value = "cpu")]
+    backend: Backend,
+    #[arg(long, default_value = "f32")]
+    dtype: String,
+    /// Text to read; repeated as needed
+    #[arg(long)]
+    text: PathBuf,
+}
+
+impl Subject {
+    /// The model, and the first `n_bytes` of the text repeated.
+    fn load(&self, n_bytes: usize) -> Result<(EntropyModel, Vec<u8>), Box<dyn Error>> {
+        let engine = load(&self.model, self.backend, &self.dtype)?;
+        let text = std::fs::read(&self.text)?;
+        Ok((engine, text.iter().copied().cycle().take(n_bytes).collect()))
+    }
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
     rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
     let report = match args.case {
-        Case::Model { model, backend, dtype, text, bytes, documents, repetitions } => {
-            let engine = load(&model, backend, &dtype)?;
-            let text = std::fs::read(text)?;
-            let text: Vec<u8> = text.iter().copied().cycle().take(bytes * documents).collect();
+        Case::Model { subject, bytes, documents, repetitions } => {
+            let (engine, text) = subject.load(bytes * documents)?;
             model_speed(&engine, &text, bytes, repetitions)?
         }
-        Case::Pieces { model, backend, dtype, text, bytes, pieces } => {
-            let engine = load(&model, backend, &dtype)?;
-            let text = std::fs::read(text)?;
-            let text: Vec<u8> = text.iter().copied().cycle().take(bytes).collect();
+        Case::Pieces { subject, bytes, pieces } => {
+            let (engine, text) = subject.load(bytes)?;
             compare_pieces(&engine, &text, &pieces)?
         }
         Case::Gemm { k, n } => gemm_speed(k, n),
