@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use blt_core::{Limits, Modality};
-use blt_modalities::Modalities;
+use blt_modalities::{Modalities, TextSegments};
 use blt_output::PatchFileOptions;
 use blt_patcher::Rule;
 
@@ -91,7 +91,8 @@ impl IngestOptions {
         put("embedding_dtype", format!("{:?}", self.file.dtype).to_lowercase());
         put("embedding_dims", self.file.dims.to_string());
         put("modality", self.modality.map_or("auto", Modality::name).to_owned());
-        put("text_segments", self.modalities.text.segments.label().to_owned());
+        let segments = &self.modalities.text.segments;
+        put("text_segments", if *segments == TextSegments::None { "none" } else { segments.label() }.to_owned());
         put("text_views", format!("{:?}", self.modalities.text.views).to_lowercase());
         put("export_json", self.export_json.to_string());
         values.extend(self.settings.iter().cloned());
