@@ -182,22 +182,6 @@ impl SafetensorsFile {
             .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })
     }
 
-    /// Bytes `range` of the stored bytes of the tensor `name`.
-    ///
-    /// # Errors
-    ///
-    /// Fails when there is no such tensor, the range leaves it, or it cannot be read.
-    pub fn bytes_at(&self, name: &str, range: std::ops::Range<usize>) -> Result<Vec<u8>, CheckpointError> {
-        let info = self.tensors.get(name).ok_or_else(|| self.missing(name, 1))?;
-        if range.start > range.end || range.end > info.n_bytes {
-            let source = io::Error::new(io::ErrorKind::InvalidInput, "range outside the tensor");
-            return Err(CheckpointError::Read { origin: self.origin.clone(), source });
-        }
-        self.storage
-            .read_at(info.offset + range.start as u64, range.len())
-            .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })
-    }
-
     /// The tensor `name` as float32, row-major. F32, F16 and BF16 are exact; F64 and I32 are rounded.
     ///
     /// # Errors
