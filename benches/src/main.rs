@@ -1,4 +1,4 @@
-//! One benchmark case a process, so that peak memory and thread pools belong to it alone. Prints one JSON object.
+//! One benchmark case a process, so that peak memory and threads belong to it alone. Prints one JSON object.
 //! `cargo xtask bench` runs the cases and makes the table.
 
 use std::error::Error;
@@ -6,19 +6,16 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use blt_checkpoint::{Checkpoint, ModelConfig};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use blt_core::{BltTokenizer, EntropyEngine, TokenId, Want};
-use blt_model::{Backend, EntropyModel, FloatType, LMTransformer, device};
+use blt_cpu::{CpuEngine, CpuOptions, FloatType, InstructionSet, Quantization};
 use blt_patcher::{Patcher, Rule, document_starts};
 use clap::{Parser, Subcommand};
 use cpu_time::ProcessTime;
-use gemm::Parallelism;
+use serde_json::{Value, json};
 
 #[derive(Debug, Parser)]
 struct Args {
-    /// Processor threads; 0 for all
-    #[arg(long, global = true, default_value_t = 0)]
-    threads: usize,
     #[command(subcommand)]
     case: Case,
 }
@@ -29,10 +26,10 @@ enum Case {
     Model {
         #[command(flatten)]
         subject: Subject,
-        /// Bytes a repetition
+        /// Bytes of a document
         #[arg(long)]
         bytes: usize,
-        /// Documents of that length at once, one a thread
+        /// Documents of that length at once
         #[arg(long, default_value_t = 1)]
         documents: usize,
         #[arg(long, default_value_t = 3)]
@@ -49,12 +46,23 @@ enum Case {
         #[arg(long, value_delimiter = ',', default_values_t = [1, 17, 512, 8191])]
         pieces: Vec<usize>,
     },
-    /// The speed of the gemm crate's float32 product of `[1024, k]` and `[k, n]`
-    Gemm {
-        #[arg(long, default_value_t = 768)]
-        k: usize,
-        #[arg(long, default_value_t = 2048)]
-        n: usize,
+    /// The entropies of a text, and patch starts, of one engine against those of another
+    Compare {
+        #[command(flatten)]
+        subject: Subject,
+        /// Bytes to read
+        #[arg(long)]
+        bytes: usize,
+        /// What it is compared with, in the form of `--dtype`
+        #[arg(long, default_value = "f32")]
+        with: String,
+    },
+    /// The most that each instruction set can do on one thread
+    Peak,
+    /// Writes a checkpoint with random weights of the sizes of the published 100M model
+    Random {
+        /// Folder to make
+        folder: PathBuf,
     },
 }
 
@@ -63,63 +71,147 @@ enum Case {
 struct Subject {
     /// `embedded`, `random-100m` or a directory
     model: String,
-    #[arg(long, default_value = "cpu")]
-    backend: Backend,
-    #[arg(long, default_value = "f32")]
+    /// `native` for our own kernels, or a backend of Burn in a build with it: `cpu`, `vulkan`, `metal` or `wgpu`
+    #[arg(long, default_value = "native")]
+    engine: String,
+    /// `auto`, or a number type, perhaps with instructions and quantization, like `f32`, `bf16:avx512` or `bf16+int8`
+    #[arg(long, default_value = "auto")]
     dtype: String,
+    /// Processor threads; 0 for all
+    #[arg(long, default_value_t = 0)]
+    threads: usize,
     /// Text to read; repeated as needed
     #[arg(long)]
     text: PathBuf,
 }
 
-impl Subject {
-    /// The model, and the first `n_bytes` of the text repeated.
-    fn load(&self, n_bytes: usize) -> Result<(EntropyModel, Vec<u8>), Box<dyn Error>> {
-        let engine = load(&self.model, self.backend, &self.dtype)?;
-        let text = std::fs::read(&self.text)?;
-        Ok((engine, text.iter().copied().cycle().take(n_bytes).collect()))
-    }
+/// A model on its device.
+struct Loaded {
+    engine: Box<dyn EntropyEngine>,
+    config: ModelConfig,
+    weight_bytes: Option<usize>,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = Args::parse();
-    rayon::ThreadPoolBuilder::new().num_threads(args.threads).build_global()?;
-    let report = match args.case {
+    let report = match Args::parse().case {
         Case::Model { subject, bytes, documents, repetitions } => {
-            let (engine, text) = subject.load(bytes * documents)?;
-            model_speed(&engine, &text, bytes, repetitions)?
+            let text = subject.text(bytes * documents)?;
+            model_speed(&subject, &text, bytes, repetitions)?
         }
         Case::Pieces { subject, bytes, pieces } => {
-            let (engine, text) = subject.load(bytes)?;
-            compare_pieces(&engine, &text, &pieces)?
+            compare_pieces(&subject.load(&subject.dtype)?, &subject.text(bytes)?, &pieces)?
         }
-        Case::Gemm { k, n } => gemm_speed(k, n),
+        Case::Compare { subject, bytes, with } => compare(&subject, &subject.text(bytes)?, &with)?,
+        Case::Peak => peaks(),
+        Case::Random { folder } => write_random(&folder)?,
     };
     writeln!(std::io::stdout(), "{report}")?;
     Ok(())
 }
 
-fn load(model: &str, backend: Backend, dtype: &str) -> Result<EntropyModel, Box<dyn Error>> {
+impl Subject {
+    /// The first `n_bytes` of the text repeated.
+    fn text(&self, n_bytes: usize) -> Result<Vec<u8>, Box<dyn Error>> {
+        let text = std::fs::read(&self.text)?;
+        Ok(text.iter().copied().cycle().take(n_bytes).collect())
+    }
+
+    fn load(&self, dtype: &str) -> Result<Loaded, Box<dyn Error>> {
+        match self.model.as_str() {
+            "random-100m" => {
+                let config = random_config()?;
+                let mut tensor = random_tensors(&config);
+                self.load_from(&config, "random-100m", dtype, &mut tensor)
+            }
+            "embedded" => self.load_checkpoint(
+                &Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)?,
+                dtype,
+            ),
+            path => self.load_checkpoint(&Checkpoint::open(path.as_ref())?, dtype),
+        }
+    }
+
+    fn load_checkpoint(&self, checkpoint: &Checkpoint, dtype: &str) -> Result<Loaded, Box<dyn Error>> {
+        let mut tensor = |name: &str| checkpoint.tensor_f32(name);
+        self.load_from(checkpoint.config(), checkpoint.name(), dtype, &mut tensor)
+    }
+
+    fn load_from(
+        &self,
+        config: &ModelConfig,
+        name: &str,
+        dtype: &str,
+        tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+    ) -> Result<Loaded, Box<dyn Error>> {
+        if self.engine != "native" {
+            return burn_engine(self, config, name, dtype, tensor);
+        }
+        let (dtype, quantization) = match dtype.split_once('+') {
+            None => (dtype, Quantization::None),
+            Some((dtype, "int8")) => (dtype, Quantization::Int8),
+            Some((dtype, "int4")) => (dtype, Quantization::Int4),
+            Some((_, other)) => return Err(format!("no quantization is named `{other}`").into()),
+        };
+        let (float, instructions) = match dtype.split_once(':') {
+            Some((float, instructions)) => (float, Some(instructions.parse()?)),
+            None => (dtype, None),
+        };
+        let float = match float {
+            "auto" => None,
+            "f32" => Some(FloatType::F32),
+            "bf16" => Some(FloatType::Bf16),
+            other => return Err(format!("no number type is named `{other}`").into()),
+        };
+        let options = CpuOptions { float, instructions, quantization, threads: self.threads };
+        let engine = CpuEngine::from_tensors(config, name, &options, tensor)?;
+        let weight_bytes = Some(engine.weight_bytes());
+        Ok(Loaded { engine: Box::new(engine), config: config.clone(), weight_bytes })
+    }
+}
+
+#[cfg(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu"))]
+fn burn_engine(
+    subject: &Subject,
+    config: &ModelConfig,
+    name: &str,
+    dtype: &str,
+    tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    use blt_model::{EntropyModel, FloatType, LMTransformer};
+    // Only the first call of a process can set the pool; all want the same.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(subject.threads).build_global();
     let float = match dtype {
-        "f32" => FloatType::F32,
+        "auto" | "f32" => FloatType::F32,
         "bf16" => FloatType::Bf16,
         "f16" => FloatType::F16,
         other => return Err(format!("no number type is named `{other}`").into()),
     };
-    let device = device(backend, 0)?;
-    let checkpoint = match model {
-        "random-100m" => return random_100m(&device, float),
-        "embedded" => Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)?,
-        path => Checkpoint::open(path.as_ref())?,
-    };
-    Ok(EntropyModel::load(&checkpoint, &device, float)?)
+    let device = blt_model::device(subject.engine.parse()?, 0)?;
+    let transformer = LMTransformer::from_tensors(config, device.tensor_device(), float, |name| Ok(tensor(name)?))?;
+    let device = format!("{device} {}", float.name());
+    let engine = EntropyModel::new(transformer, config.clone(), name.to_owned(), device);
+    Ok(Loaded { engine: Box::new(engine), config: config.clone(), weight_bytes: None })
 }
 
-/// The sizes of the published 100M model with random weights.
-fn random_100m(device: &blt_model::ComputeDevice, float: FloatType) -> Result<EntropyModel, Box<dyn Error>> {
+#[cfg(not(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu")))]
+fn burn_engine(
+    subject: &Subject,
+    _: &ModelConfig,
+    _: &str,
+    _: &str,
+    _: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    Err(format!("this build has no engine `{}`", subject.engine).into())
+}
+
+fn random_config() -> Result<ModelConfig, CheckpointError> {
     let json = r#"{"args": {"dim": 768, "n_layers": 14, "n_heads": 12, "max_seqlen": 8192, "sliding_window": 512}}"#;
-    let config = ModelConfig::from_json(json, "random-100m")?;
-    let shapes = blt_checkpoint::expected_tensors(&config);
+    ModelConfig::from_json(json, "random-100m")
+}
+
+/// Uniform weights of variance `1 / fan_in`; norms of 1.
+fn random_tensors(config: &ModelConfig) -> impl FnMut(&str) -> Result<Vec<f32>, CheckpointError> {
+    let shapes = blt_checkpoint::expected_tensors(config);
     let mut state = 0x9E37_79B9_7F4A_7C15u64;
     let mut next = move || {
         state ^= state << 13;
@@ -127,70 +219,115 @@ fn random_100m(device: &blt_model::ComputeDevice, float: FloatType) -> Result<En
         state ^= state << 17;
         (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
     };
-    let transformer = LMTransformer::from_tensors(&config, device.tensor_device(), float, |name| {
+    move |name| {
         let shape = &shapes.iter().find(|tensor| tensor.name == name).expect("a tensor of the model").shape;
         let scale = if shape.len() == 1 { 0.0 } else { (3.0 / shape[1] as f32).sqrt() };
         Ok((0..shape.iter().product()).map(|_| if scale == 0.0 { 1.0 } else { next() * scale }).collect())
-    })?;
-    Ok(EntropyModel::new(transformer, config, "random-100m".to_owned(), format!("{device} {}", float.name())))
+    }
 }
 
-fn model_speed(
-    engine: &EntropyModel,
-    text: &[u8],
-    bytes: usize,
-    repetitions: usize,
-) -> Result<serde_json::Value, Box<dyn Error>> {
+fn write_random(folder: &std::path::Path) -> Result<Value, Box<dyn Error>> {
+    let config = random_config()?;
+    let bytes = blt_checkpoint::safetensors_bytes(&config, blt_checkpoint::StoredDtype::Bf16, random_tensors(&config))?;
+    std::fs::create_dir_all(folder)?;
+    std::fs::write(folder.join("model.safetensors"), &bytes)?;
+    std::fs::write(folder.join("config.json"), config.to_json())?;
+    Ok(json!({"folder": folder, "n_bytes": bytes.len()}))
+}
+
+fn model_speed(subject: &Subject, text: &[u8], bytes: usize, repetitions: usize) -> Result<Value, Box<dyn Error>> {
+    let started = Instant::now();
+    let Loaded { engine, config, weight_bytes } = subject.load(&subject.dtype)?;
+    let load = started.elapsed();
     let documents: Vec<Vec<TokenId>> =
         text.chunks(bytes).map(|text| BltTokenizer::default().encode_bytes(text)).collect();
     let started = Instant::now();
     engine.session().push(&documents[0][..1], Want::Entropies)?;
     let first_entropy = started.elapsed();
-    let read = || -> Result<(), blt_core::EngineError> {
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = documents
-                .iter()
-                .map(|tokens| scope.spawn(|| engine.session().push(tokens, Want::Entropies).map(drop)))
-                .collect();
-            threads.into_iter().try_for_each(|thread| thread.join().expect("no panic"))
-        })
-    };
+    let slices: Vec<&[TokenId]> = documents.iter().map(Vec::as_slice).collect();
+    let read = || engine.batch(&slices, Want::Entropies).map(drop);
     read()?; // warm
-    let mut walls = Vec::new();
-    let processor = ProcessTime::now();
+    let (mut walls, mut processors) = (Vec::new(), Vec::new());
     for _ in 0..repetitions {
-        let started = Instant::now();
+        let (started, processor) = (Instant::now(), ProcessTime::now());
         read()?;
         walls.push(started.elapsed());
+        processors.push(processor.elapsed());
     }
-    let cpu_seconds = processor.elapsed().as_secs_f64() / repetitions as f64;
-    let wall_seconds = median(&mut walls).as_secs_f64();
+    let (cpu_seconds, wall_seconds) = (median(&mut processors).as_secs_f64(), median(&mut walls).as_secs_f64());
     let n_bytes = text.len() as f64;
-    let gflop = n_bytes * flop_per_byte(engine.config()) / 1e9;
-    Ok(serde_json::json!({
+    let gflop = n_bytes * flop_per_byte(&config) / 1e9;
+    Ok(json!({
         "model": engine.info().model, "device": engine.info().device, "n_bytes": text.len(), "documents": documents.len(),
         "bytes_per_second": n_bytes / wall_seconds, "bytes_per_cpu_second": n_bytes / cpu_seconds,
-        "gflop_per_cpu_second": gflop / cpu_seconds, "first_entropy_seconds": first_entropy.as_secs_f64(),
-        "peak_bytes": peak_bytes(),
+        "gflop_per_cpu_second": gflop / cpu_seconds, "load_seconds": load.as_secs_f64(),
+        "first_entropy_seconds": first_entropy.as_secs_f64(), "weight_bytes": weight_bytes, "peak_bytes": peak_bytes(),
+        "dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads, "ffn_dim": config.ffn_dim,
+        "window": config.window(),
     }))
 }
 
+/// Entropies of all tokens, continuously.
+fn entropies(loaded: &Loaded, tokens: &[TokenId]) -> Result<Vec<f32>, blt_core::EngineError> {
+    Ok(loaded.engine.session().push(tokens, Want::Entropies)?.entropies)
+}
+
+fn compare(subject: &Subject, text: &[u8], with: &str) -> Result<Value, Box<dyn Error>> {
+    let tokens = BltTokenizer::default().encode_bytes(text);
+    let (one, other) = (subject.load(&subject.dtype)?, subject.load(with)?);
+    let (found, expected) = (entropies(&one, &tokens)?, entropies(&other, &tokens)?);
+    let differences: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).collect();
+    let patcher = Patcher::new(Rule::Global { threshold: one.config.patching.threshold });
+    let (a, b) = (document_starts(&patcher, text, &found, &[]), document_starts(&patcher, text, &expected, &[]));
+    let moved = moved_starts(&a, &b);
+    Ok(json!({
+        "model": one.engine.info().model, "device": one.engine.info().device, "with": other.engine.info().device,
+        "n_bytes": text.len(), "n_patches": b.len(), "moved_starts": moved,
+        "mean_difference_nats": differences.iter().sum::<f32>() / differences.len() as f32,
+        "largest_difference_nats": differences.iter().fold(0.0f32, |a, &b| a.max(b)),
+    }))
+}
+
+/// Starts of patches that are in one list and not in the other.
+fn moved_starts(a: &[usize], b: &[usize]) -> usize {
+    let only = |a: &[usize], b: &[usize]| a.iter().filter(|start| b.binary_search(start).is_err()).count();
+    only(a, b) + only(b, a)
+}
+
+/// Billions of operations a CPU second of the bare multiply-add loops.
+fn peaks() -> Value {
+    let mut peaks = Vec::new();
+    for instructions in InstructionSet::ALL.into_iter().filter(|set| set.is_available()) {
+        for float in [FloatType::F32, FloatType::Bf16] {
+            let speed = |n: u64| {
+                let processor = ProcessTime::now();
+                let flop = instructions.multiply_add_loop(float, n)?;
+                Some(flop as f64 / processor.elapsed().as_secs_f64() / 1e9)
+            };
+            let mut speeds: Vec<f64> = (0..15).filter_map(|_| speed(2_000_000)).collect();
+            speeds.sort_by(f64::total_cmp);
+            if let Some(median) = speeds.get(speeds.len() / 2) {
+                peaks.push(
+                    json!({"instructions": instructions.name(), "dtype": float.name(), "gflop_per_cpu_second": median}),
+                );
+            }
+        }
+    }
+    Value::Array(peaks)
+}
+
 /// For each piece length: the largest difference of an entropy, and how many patch starts moved at the model's threshold.
-fn compare_pieces(
-    engine: &EntropyModel,
-    text: &[u8],
-    pieces: &[usize],
-) -> Result<serde_json::Value, blt_core::EngineError> {
+fn compare_pieces(subject: &Loaded, text: &[u8], pieces: &[usize]) -> Result<Value, blt_core::EngineError> {
     let tokens = BltTokenizer::default().encode_bytes(text);
     let in_pieces = |length: usize| {
-        let mut session = engine.session();
+        let mut session = subject.engine.session();
         let entropies: Result<Vec<_>, _> = tokens
             .chunks(length)
             .map(|piece| session.push(piece, Want::Entropies).map(|signals| signals.entropies))
             .collect();
         entropies.map(|entropies| entropies.concat())
     };
-    let patcher = Patcher::new(Rule::Global { threshold: engine.config().patching.threshold });
+    let patcher = Patcher::new(Rule::Global { threshold: subject.config.patching.threshold });
     let starts = |entropies: &[f32]| document_starts(&patcher, text, entropies, &[]);
     let whole = in_pieces(tokens.len())?;
     let rows: Result<Vec<_>, blt_core::EngineError> = pieces
@@ -199,12 +336,12 @@ fn compare_pieces(
             let found = in_pieces(length)?;
             let largest = found.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             let (a, b) = (starts(&found), starts(&whole));
-            let moved = a.iter().filter(|start| !b.contains(start)).count() + b.len().abs_diff(a.len());
+            let moved = moved_starts(&a, &b);
             Ok(serde_json::json!({"piece": length, "largest_difference_nats": largest, "moved_starts": moved}))
         })
         .collect();
     Ok(
-        serde_json::json!({"model": engine.info().model, "n_bytes": text.len(), "n_patches": starts(&whole).len(), "pieces": rows?}),
+        serde_json::json!({"model": subject.engine.info().model, "n_bytes": text.len(), "n_patches": starts(&whole).len(), "pieces": rows?}),
     )
 }
 
@@ -213,51 +350,6 @@ fn flop_per_byte(config: &ModelConfig) -> f64 {
     let matrices = config.n_params() - config.vocab_size * config.dim;
     let attention = 2 * config.n_layers * config.window() * config.n_heads * config.head_dim;
     2.0 * (matrices + attention) as f64
-}
-
-fn gemm_speed(k: usize, n: usize) -> serde_json::Value {
-    const M: usize = 1024;
-    let (a, b) = (vec![0.5f32; M * k], vec![0.25f32; k * n]);
-    let mut c = vec![0f32; M * n];
-    let threads = rayon::current_num_threads();
-    let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
-    let mut multiply = || {
-        let started = Instant::now();
-        // SAFETY: the three buffers have the sizes and row-major strides that are passed, and do not overlap.
-        unsafe {
-            gemm::gemm(
-                M,
-                n,
-                k,
-                c.as_mut_ptr(),
-                1,
-                n as isize,
-                false,
-                a.as_ptr(),
-                1,
-                k as isize,
-                b.as_ptr(),
-                1,
-                n as isize,
-                0.0,
-                1.0,
-                false,
-                false,
-                false,
-                parallelism,
-            );
-        }
-        started.elapsed()
-    };
-    multiply();
-    let processor = ProcessTime::now();
-    let mut times: Vec<Duration> = (0..15).map(|_| multiply()).collect();
-    let cpu_seconds = processor.elapsed().as_secs_f64() / 15.0;
-    let gflop = (2 * M * k * n) as f64 / 1e9;
-    serde_json::json!({
-        "m": M, "k": k, "n": n, "gflop_per_second": gflop / median(&mut times).as_secs_f64(),
-        "gflop_per_cpu_second": gflop / cpu_seconds,
-    })
 }
 
 fn median(times: &mut [Duration]) -> Duration {

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-checkpoint", &[]),
     ("blt-mini", &[]),
     ("blt-model", &["blt-core", "blt-checkpoint"]),
+    ("blt-cpu", &["blt-core", "blt-checkpoint"]),
     ("blt-patcher", &["blt-core"]),
     ("blt-modalities-text", &["blt-core"]),
     ("blt-modalities", &["blt-core", "blt-modalities-text"]),
@@ -26,6 +27,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "blt-checkpoint",
             "blt-core",
+            "blt-cpu",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -36,7 +38,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
-    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-mini", "blt-model", "blt-patcher"]),
+    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
 

@@ -11,16 +11,20 @@
 //! # Ok::<(), blt_checkpoint::CheckpointError>(())
 //! ```
 //!
+//! The rotary table, too, is here: every engine rotates by the same angles, and their rounding is part of the model.
+//!
 //! It knows no framework and no device, so engines with and without one share it.
 
 mod config;
 mod error;
 mod layout;
+mod rotary;
 mod safetensors_file;
 mod write;
 
 pub use config::{AttentionScope, ModelConfig, PUBLISHED_THRESHOLD, Patching};
 pub use error::CheckpointError;
 pub use layout::{Layout, TensorSpec, expected_tensors};
+pub use rotary::RotaryTable;
 pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo};
 pub use write::{StoredDtype, safetensors_bytes};

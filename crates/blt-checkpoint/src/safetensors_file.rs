@@ -325,6 +325,15 @@ impl Checkpoint {
         Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
+    /// The model's name and which weights they are: `NAME@` and the first twelve digits of [`sha256`](Self::sha256).
+    ///
+    /// # Errors
+    ///
+    /// Fails when the file cannot be read.
+    pub fn identity(&self) -> Result<String, CheckpointError> {
+        Ok(format!("{}@{}", self.name(), &self.sha256()?[..12]))
+    }
+
     /// The tensor that the original calls `name`, as float32, row-major.
     ///
     /// # Errors

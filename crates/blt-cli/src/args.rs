@@ -1,11 +1,11 @@
 //! The arguments of every command, and their translation into what the libraries take.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use blt_checkpoint::{Checkpoint, ModelConfig};
-use blt_core::{EntropyEngine, Modality};
+use blt_checkpoint::ModelConfig;
+use blt_core::Modality;
+use blt_cpu::InstructionSet;
 use blt_ingest::{Encoding, Mode, ProminencePool};
-use blt_model::{Backend, EntropyModel, FloatType};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -58,6 +58,8 @@ pub(crate) enum ModelCommand {
     Convert(ModelConvertArgs),
     /// Compare a model with expected values
     Verify(ModelVerifyArgs),
+    /// What fewer bits make of a model's size, weights and entropies
+    Stats(ModelStatsArgs),
 }
 
 /// The model and where it runs.
@@ -75,6 +77,12 @@ pub(crate) struct EngineArgs {
     /// Number type of weights and activations
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) dtype: DtypeArg,
+    /// Bits of the weights: 8 are faster where the processor multiplies bytes, 4 take less memory
+    #[arg(long, value_enum, default_value = "none", help_heading = "Model")]
+    pub(crate) quantize: QuantizeArg,
+    /// Instructions of the processor: portable, avx2, avx512, avx512-bf16 or amx-bf16 [default: the best it has]
+    #[arg(long, value_name = "SET", help_heading = "Model")]
+    pub(crate) instructions: Option<InstructionSet>,
     /// Processor threads [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
@@ -86,6 +94,9 @@ pub(crate) enum BackendArg {
     Auto,
     /// The processor
     Cpu,
+    /// The processor through Burn: slow, the reference
+    #[cfg(feature = "burn-cpu")]
+    BurnCpu,
     /// NVIDIA GPUs through CUDA
     Cuda,
     /// GPUs through Vulkan
@@ -98,7 +109,7 @@ pub(crate) enum BackendArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DtypeArg {
-    /// f32 on the processor, f16 on a GPU
+    /// The fastest: on a processor that multiplies bf16 numbers that, else f32; on a GPU f16
     Auto,
     /// 32-bit floats
     F32,
@@ -106,6 +117,16 @@ pub(crate) enum DtypeArg {
     Bf16,
     /// 16-bit floats with 5 bits of exponent
     F16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QuantizeArg {
+    /// As many as the number type has
+    None,
+    /// 8, one scale an output; activations too
+    Int8,
+    /// 4, one scale for 32 weights
+    Int4,
 }
 
 /// Where patches start.
@@ -208,7 +229,7 @@ pub(crate) enum PatchFormat {
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// Files and folders; `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "quant_stats"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A file
     #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -275,6 +296,9 @@ pub(crate) struct IngestArgs {
     /// Print where the time went
     #[arg(long, help_heading = "Reports")]
     pub(crate) profile: bool,
+    /// Print what `--quantize` makes of the model, and do nothing, as `model stats`
+    #[arg(long, help_heading = "Reports")]
+    pub(crate) quant_stats: bool,
 
     /// Read every source as this
     #[arg(long, value_enum, default_value = "auto", help_heading = "Decoding")]
@@ -425,6 +449,22 @@ pub(crate) enum StoredDtypeArg {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ModelStatsArgs {
+    /// `embedded`, a directory or a weights file
+    #[arg(default_value = "embedded")]
+    pub(crate) model: String,
+    /// Bits of the weights
+    #[arg(long, value_enum, default_value = "int8")]
+    pub(crate) quantize: QuantizeArg,
+    /// Text whose entropies are compared [default: a kilobyte of prose, code and tables]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) text: Option<PathBuf>,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ModelVerifyArgs {
     /// `embedded`, a directory or a weights file
     pub(crate) model: String,
@@ -446,123 +486,18 @@ pub(crate) struct ModelVerifyArgs {
     /// Number type of weights and activations
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: DtypeArg,
-}
-
-impl EngineArgs {
-    /// The model on its device.
-    pub(crate) fn load(&self) -> Result<EntropyModel, Failure> {
-        let threads = self.threads.map_or(0, usize::from); // 0: all
-        // Only the first call of a process can set the pool, and there is one.
-        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-        load_engine(&self.model, self.backend, self.device, self.dtype)
-    }
-
-    /// Number of processor threads.
-    pub(crate) fn n_threads(&self) -> usize {
-        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
-    }
-}
-
-/// Opens `model` and loads it onto a device.
-pub(crate) fn load_engine(
-    model: &str,
-    backend: BackendArg,
-    index: usize,
-    dtype: DtypeArg,
-) -> Result<EntropyModel, Failure> {
-    let backend = backend.resolve()?;
-    let device = blt_model::device(backend, index).map_err(|error| {
-        let hint = error.hint();
-        Failure::new("cannot use the compute device", error).hint(hint)
-    })?;
-    let float = match dtype {
-        DtypeArg::Auto if backend == Backend::Cpu => FloatType::F32,
-        DtypeArg::Auto | DtypeArg::F16 => FloatType::F16,
-        DtypeArg::F32 => FloatType::F32,
-        DtypeArg::Bf16 => FloatType::Bf16,
-    };
-    let loaded = match open_model(model)? {
-        ModelSource::Checkpoint(checkpoint) => EntropyModel::load(&checkpoint, &device, float),
-        ModelSource::Burnpack { bytes, config, name } => {
-            EntropyModel::load_burnpack(bytes, &config, &name, &device, float)
-        }
-    };
-    loaded.map_err(|error| Failure::new("cannot load the entropy model", error))
-}
-
-/// A model that was found, before it is on a device.
-pub(crate) enum ModelSource {
-    /// Safetensors, embedded or on disk.
-    Checkpoint(Checkpoint),
-    /// A Burn record.
-    Burnpack {
-        /// The file.
-        bytes: Vec<u8>,
-        /// From the `config.json` beside it.
-        config: ModelConfig,
-        /// Its configuration's name, else the file's.
-        name: String,
-    },
-}
-
-/// Finds what `--model` names.
-pub(crate) fn open_model(model: &str) -> Result<ModelSource, Failure> {
-    let failure = |error: blt_checkpoint::CheckpointError| {
-        let hint = error.hint();
-        Failure::new("cannot load the entropy model", error).hint(hint)
-    };
-    if model == "embedded" {
-        return Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)
-            .map(ModelSource::Checkpoint)
-            .map_err(failure);
-    }
-    let path = Path::new(model);
-    let in_folder = path.join("model.bpk");
-    let burnpack = if path.extension().is_some_and(|extension| extension == "bpk") {
-        Some(path)
-    } else if in_folder.is_file() && !path.join("model.safetensors").is_file() {
-        Some(in_folder.as_path())
-    } else {
-        None
-    };
-    let Some(burnpack) = burnpack else {
-        return Checkpoint::open(path).map(ModelSource::Checkpoint).map_err(failure);
-    };
-    let read = |path: &Path| {
-        let open = |source| failure(blt_checkpoint::CheckpointError::Open { path: path.to_owned(), source });
-        std::fs::read(path).map_err(open)
-    };
-    let config_path = burnpack.with_file_name("config.json");
-    let config = String::from_utf8(read(&config_path)?)
-        .map_err(|error| Failure::new(format!("`{}` is not UTF-8", config_path.display()), error))?;
-    let config = ModelConfig::from_json(&config, &config_path.display().to_string()).map_err(failure)?;
-    let name = config.name.clone().unwrap_or_else(|| burnpack.file_stem().unwrap_or_default().display().to_string());
-    Ok(ModelSource::Burnpack { bytes: read(burnpack)?, config, name })
-}
-
-impl BackendArg {
-    fn resolve(self) -> Result<Backend, Failure> {
-        Ok(match self {
-            BackendArg::Auto => {
-                let gpus = [Backend::Metal, Backend::Vulkan, Backend::Wgpu];
-                gpus.into_iter().find(|backend| backend.is_compiled_in()).unwrap_or(Backend::Cpu)
-            }
-            BackendArg::Cpu => Backend::Cpu,
-            BackendArg::Vulkan => Backend::Vulkan,
-            BackendArg::Metal => Backend::Metal,
-            BackendArg::Wgpu => Backend::Wgpu,
-            BackendArg::Cuda => {
-                return Err(Failure::usage("backend `cuda` is not part of this program yet")
-                    .hint(Some("NVIDIA cards work through `--backend vulkan` in a build with `--features vulkan`")));
-            }
-        })
-    }
+    /// Bits of the weights, as in `patch`
+    #[arg(long, value_enum, default_value = "none")]
+    pub(crate) quantize: QuantizeArg,
+    /// Instructions of the processor, as in `patch`
+    #[arg(long, value_name = "SET")]
+    pub(crate) instructions: Option<InstructionSet>,
 }
 
 impl PatchingArgs {
     /// The encoding asked for. Options that the rule does not use are refused.
-    pub(crate) fn encoding(&self, engine: &EntropyModel) -> Result<Encoding, Failure> {
-        let threshold = self.threshold.unwrap_or(engine.config().patching.threshold);
+    pub(crate) fn encoding(&self, config: &ModelConfig) -> Result<Encoding, Failure> {
+        let threshold = self.threshold.unwrap_or(config.patching.threshold);
         let patch_size = || {
             let size = self.patch_size.map(|size| size as usize);
             size.ok_or_else(|| Failure::usage(format!("the rule `{}` needs `--patch-size`", self.rule_name())))
@@ -635,9 +570,4 @@ pub(crate) fn threshold_of(rule: &Rule) -> Option<f32> {
         }
         _ => None,
     }
-}
-
-/// The model's name in outputs.
-pub(crate) fn model_name(engine: &EntropyModel) -> &str {
-    &engine.info().model
 }

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use blt_model::Backend;
+use blt_cpu::{CpuOptions, InstructionSet};
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{BackendArg, DtypeArg};
-use crate::args::{ReportArgs, ReportFormat, load_engine};
+use crate::args::{BackendArg, DtypeArg, QuantizeArg, ReportArgs, ReportFormat};
+use crate::engine::{Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -33,9 +33,10 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
             ),
             advice: None,
         },
-        Finding { what: "instructions", state: instructions(), advice: None },
+        processor(),
     ];
-    findings.extend(Backend::ALL.map(backend));
+    findings.extend(InstructionSet::ALL.map(instructions));
+    findings.extend(burn_backends());
     findings.push(embedded_model());
     findings.push(ffmpeg());
     findings.push(hub_cache());
@@ -60,40 +61,60 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
     write_all(report.as_bytes())
 }
 
-/// The vector extensions that the matrix products choose from.
-fn instructions() -> String {
-    #[cfg(target_arch = "x86_64")]
-    let known = [
-        ("avx2", std::arch::is_x86_feature_detected!("avx2")),
-        ("fma", std::arch::is_x86_feature_detected!("fma")),
-        ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
-    ];
-    #[cfg(not(target_arch = "x86_64"))]
-    let known: [(&str, bool); 0] = [];
-    let found: Vec<&str> = known.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect();
-    if found.is_empty() { "baseline".to_owned() } else { found.join(" ") }
+/// What `--backend cpu` computes with unless told otherwise.
+fn processor() -> Finding {
+    let state = match CpuOptions::default().resolve() {
+        Ok((float, instructions)) => {
+            let why = if instructions.has_bf16() {
+                "the fastest here, as it multiplies bf16 numbers"
+            } else {
+                "the fastest here: nothing that multiplies bf16 numbers faster can be used"
+            };
+            format!("{} with {instructions} instructions, {why}", float.name())
+        }
+        Err(error) => error.to_string(),
+    };
+    Finding { what: "backend cpu", state, advice: None }
 }
 
-fn backend(backend: Backend) -> Finding {
-    let what = match backend {
-        Backend::Cpu => "backend cpu",
-        Backend::Vulkan => "backend vulkan",
-        Backend::Metal => "backend metal",
-        Backend::Wgpu => "backend wgpu",
+fn instructions(set: InstructionSet) -> Finding {
+    let state = match set.check() {
+        Ok(()) if set.has_bf16() && !set.is_fast() => "can be used, no faster than f32 on this processor".to_owned(),
+        Ok(()) => "can be used".to_owned(),
+        Err(reason) => format!("cannot be used: {reason}"),
     };
-    if backend.is_compiled_in() {
-        return Finding { what, state: "in this build".to_owned(), advice: None };
-    }
-    let advice = Some(format!("build with `--features {backend}` to use it"));
-    Finding { what, state: "not in this build".to_owned(), advice }
+    let what = match set {
+        InstructionSet::Portable => "  portable",
+        InstructionSet::Avx2 => "  avx2",
+        InstructionSet::Avx512 => "  avx512",
+        InstructionSet::Avx512Bf16 => "  avx512-bf16",
+        InstructionSet::AmxBf16 => "  amx-bf16",
+        _ => "  other",
+    };
+    Finding { what, state, advice: None }
+}
+
+/// The GPU backends and Burn on the processor.
+fn burn_backends() -> impl Iterator<Item = Finding> {
+    let backends = [
+        ("backend vulkan", cfg!(feature = "vulkan"), "vulkan"),
+        ("backend metal", cfg!(feature = "metal"), "metal"),
+        ("backend wgpu", cfg!(feature = "wgpu"), "wgpu"),
+        ("burn on the cpu", cfg!(feature = "burn-cpu"), "burn-cpu"),
+    ];
+    backends.into_iter().map(|(what, is_compiled_in, feature)| {
+        let state = if is_compiled_in { "in this build" } else { "not in this build" }.to_owned();
+        let advice = (!is_compiled_in).then(|| format!("build with `--features {feature}` to use it"));
+        Finding { what, state, advice }
+    })
 }
 
 fn embedded_model() -> Finding {
     let what = "embedded model";
-    match load_engine("embedded", BackendArg::Cpu, 0, DtypeArg::F32) {
-        Ok(engine) => {
-            Finding { what, state: format!("{} loads, hash verified", crate::args::model_name(&engine)), advice: None }
-        }
+    let (backend, dtype, quantize) = (BackendArg::Cpu, DtypeArg::Auto, QuantizeArg::None);
+    let placement = Placement { backend, device: 0, dtype, instructions: None, quantize, threads: 1 };
+    match load("embedded", placement) {
+        Ok(model) => Finding { what, state: format!("{} loads, hash verified", model.name()), advice: None },
         Err(failure) => {
             Finding { what, state: failure.to_string(), advice: Some("install the program anew".to_owned()) }
         }

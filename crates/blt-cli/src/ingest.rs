@@ -8,27 +8,34 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use blt_core::{EntropyEngine, Limits};
+use blt_core::Limits;
+use blt_cpu::CpuOptions;
 use blt_ingest::{
     IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status, Summary,
 };
 use blt_modalities::{Modalities, TextDecoder, TextSegments, TextViews};
-use blt_model::EntropyModel;
 use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::Ending;
-use crate::args::{EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat, SegmentsArg, ViewsArg};
+use crate::args::{
+    DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat, ReportFormat, SegmentsArg,
+    ViewsArg,
+};
+use crate::engine::LoadedModel;
 use crate::failure::Failure;
 use crate::output::{to_stderr, write_all, write_file};
 
 pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
-    let engine = args.engine.load()?;
-    let options = options(args, &engine)?;
+    if args.quant_stats {
+        return quant_stats(args);
+    }
+    let model = args.engine.load()?;
+    let options = options(args, &model)?;
     if args.batch_stats || args.dry_run {
-        let (plan, journal) = blt_ingest::preview(&engine, &options).map_err(failure)?;
+        let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
         if args.batch_stats {
             describe_sizes(&mut report, &plan);
@@ -43,7 +50,7 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     }
     let cancelled = stop_on_ctrl_c();
     let progress = Progress::new(quiet);
-    let summary = blt_ingest::run(&engine, &options, &progress, &cancelled).map_err(failure)?;
+    let summary = blt_ingest::run(&*model.engine, &options, &progress, &cancelled).map_err(failure)?;
     progress.bar.finish_and_clear();
     if args.entropy_histogram {
         write_histogram(args, &options.output)?;
@@ -61,12 +68,31 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     })
 }
 
+/// The report of `model stats` in place of a run.
+fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
+    let engine = &args.engine;
+    let is_run = !(args.paths.is_empty() && args.files.is_empty() && args.inputs.is_empty() && args.text.is_empty());
+    if is_run || args.dry_run || args.batch_stats {
+        return Err(Failure::usage("`--quant-stats` is instead of a run: it takes no inputs and no other report"));
+    }
+    if !engine.backend.is_native() || engine.device != 0 || !matches!(engine.dtype, DtypeArg::Auto | DtypeArg::F32) {
+        return Err(Failure::usage("`--quant-stats` computes on the processor in f32"));
+    }
+    let options = CpuOptions {
+        instructions: engine.instructions,
+        quantization: engine.quantize.quantization(),
+        threads: engine.n_threads(),
+        ..CpuOptions::default()
+    };
+    crate::stats::report(&engine.model, options, None, ReportFormat::Text)
+}
+
 fn failure(error: IngestError) -> Failure {
     let hint = error.hint();
     Failure::new("cannot ingest", error).hint(hint)
 }
 
-fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Failure> {
+fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Failure> {
     let OutputFormat::Safetensors = args.output_format;
     refuse_unused(args)?;
     let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
@@ -74,7 +100,7 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
         paths.map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) }).collect();
     inputs.extend(args.text.iter().cloned().map(Input::Text));
     let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
-    let dim = engine.info().dim;
+    let dim = model.engine.info().dim;
     let dims = args.embedding_dims.map_or(dim, |dims| dims as usize);
     if dims > dim {
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
@@ -120,8 +146,8 @@ fn options(args: &IngestArgs, engine: &EntropyModel) -> Result<IngestOptions, Fa
         limit: args.limit,
         n_workers: args.engine.n_threads(),
         prefetch: usize::from(args.prefetch_buffer),
-        settings: settings(args, engine)?,
-        ..IngestOptions::new(inputs, &output, args.patching.encoding(engine)?, dim)
+        settings: settings(args, model)?,
+        ..IngestOptions::new(inputs, &output, args.patching.encoding(&model.config)?, dim)
     })
 }
 
@@ -149,15 +175,15 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
 
 /// What else decides about the bytes of the outputs: where and in which number type the model computes.
 #[cfg(not(feature = "tokenizers"))]
-fn settings(_: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
-    Ok(engine_settings(engine))
+fn settings(_: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, String)>, Failure> {
+    Ok(engine_settings(model))
 }
 
 /// What else decides about the bytes of the outputs: where and in which number type the model computes, and the tokenizer.
 #[cfg(feature = "tokenizers")]
-fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, String)>, Failure> {
+fn settings(args: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, String)>, Failure> {
     use sha2::{Digest, Sha256};
-    let mut settings = engine_settings(engine);
+    let mut settings = engine_settings(model);
     if let Some(path) = &args.tokenizer {
         let bytes = std::fs::read(path).map_err(|error| Failure::new("cannot read the tokenizer", error))?;
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -166,8 +192,8 @@ fn settings(args: &IngestArgs, engine: &EntropyModel) -> Result<Vec<(String, Str
     Ok(settings)
 }
 
-fn engine_settings(engine: &EntropyModel) -> Vec<(String, String)> {
-    let config = engine.config();
+fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
+    let config = &model.config;
     // The model's name tells its weights apart, but not what they are computed with.
     let constants = format!(
         "{:?} window {} max_seqlen {} theta {} eps {}",
@@ -177,7 +203,7 @@ fn engine_settings(engine: &EntropyModel) -> Vec<(String, String)> {
         config.rope_theta,
         config.norm_eps
     );
-    vec![("device".to_owned(), engine.info().device.clone()), ("model_constants".to_owned(), constants)]
+    vec![("device".to_owned(), model.engine.info().device.clone()), ("model_constants".to_owned(), constants)]
 }
 
 #[cfg(feature = "tokenizers")]

@@ -2,6 +2,7 @@
 
 mod args;
 mod doctor;
+mod engine;
 mod failure;
 mod formats;
 mod ingest;
@@ -10,6 +11,7 @@ mod model;
 mod output;
 mod patch;
 mod render;
+mod stats;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),
+        Command::Model(ModelCommand::Stats(args)) => stats::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -3,15 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use blt_checkpoint::{Checkpoint, ModelConfig, StoredDtype, expected_tensors, safetensors_bytes};
-use blt_model::{FloatType, LMTransformer};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, StoredDtype, expected_tensors, safetensors_bytes};
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{
-    BackendArg, DtypeArg, ModelConvertArgs, ModelInfoArgs, ModelSource, ReportFormat, StoredDtypeArg, load_engine,
-    open_model,
-};
+use crate::args::{ModelConvertArgs, ModelInfoArgs, ReportFormat, StoredDtypeArg};
+use crate::engine::{ModelSource, burn, open_model};
 use crate::failure::Failure;
 use crate::output::{write_all, write_file};
 use crate::render::shortest;
@@ -82,38 +79,22 @@ fn config_facts(name: &str, config: &ModelConfig) -> Vec<(&'static str, Value)> 
 
 pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
     let extension = args.target.extension().and_then(|extension| extension.to_str());
-    let float = match args.dtype {
-        StoredDtypeArg::F32 => (StoredDtype::F32, FloatType::F32),
-        StoredDtypeArg::Bf16 => (StoredDtype::Bf16, FloatType::Bf16),
-        StoredDtypeArg::F16 => (StoredDtype::F16, FloatType::F16),
+    let failed = |error: CheckpointError| {
+        let hint = error.hint();
+        Failure::new(format!("cannot convert `{}`", args.model), error).hint(hint)
     };
-    let failed = |error: &dyn std::error::Error| {
-        Failure::new(format!("cannot convert `{}`", args.model), std::io::Error::other(error.to_string()))
+    let dtype = match args.dtype {
+        StoredDtypeArg::F32 => StoredDtype::F32,
+        StoredDtypeArg::Bf16 => StoredDtype::Bf16,
+        StoredDtypeArg::F16 => StoredDtype::F16,
     };
     let (config, bytes) = match (open_model(&args.model)?, extension) {
-        (ModelSource::Checkpoint(checkpoint), Some("safetensors")) => {
-            let bytes = safetensors_bytes(checkpoint.config(), float.0, |name| checkpoint.tensor_f32(name));
-            (checkpoint.config().clone(), bytes.map_err(|error| failed(&error))?)
-        }
-        (ModelSource::Burnpack { bytes, config, .. }, Some("safetensors")) => {
-            let device = cpu()?;
-            let model = LMTransformer::from_burnpack(bytes, &config, device.tensor_device(), FloatType::F32)
-                .map_err(|error| failed(&error))?;
-            let tensor =
-                |name: &str| Ok(model.tensor_f32(name).expect("the model has every tensor of its configuration"));
-            let bytes = safetensors_bytes(&config, float.0, tensor).map_err(|error| failed(&error))?;
+        (source, Some("safetensors")) => {
+            let (config, tensors) = source.into_tensors()?;
+            let bytes = safetensors_bytes(&config, dtype, tensors).map_err(failed)?;
             (config, bytes)
         }
-        (_, Some("bpk")) => {
-            let dtype = match float.1 {
-                FloatType::F32 => DtypeArg::F32,
-                FloatType::Bf16 => DtypeArg::Bf16,
-                FloatType::F16 => DtypeArg::F16,
-            };
-            let engine = load_engine(&args.model, BackendArg::Cpu, 0, dtype)?;
-            let bytes = engine.transformer().to_burnpack().map_err(|error| failed(&error))?;
-            (engine.config().clone(), bytes)
-        }
+        (source, Some("bpk")) => record(source, args.dtype)?,
         _ => return Err(Failure::usage("the target must end in `.safetensors` or `.bpk`")),
     };
     let config_path = args.target.with_file_name("config.json");
@@ -127,6 +108,18 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
     Ok(Ending::Complete)
 }
 
-fn cpu() -> Result<blt_model::ComputeDevice, Failure> {
-    blt_model::device(blt_model::Backend::Cpu, 0).map_err(|error| Failure::new("cannot use the compute device", error))
+#[cfg(feature = "burn")]
+fn record(source: ModelSource, dtype: StoredDtypeArg) -> Result<(ModelConfig, Vec<u8>), Failure> {
+    use blt_model::FloatType;
+    let float = match dtype {
+        StoredDtypeArg::F32 => FloatType::F32,
+        StoredDtypeArg::Bf16 => FloatType::Bf16,
+        StoredDtypeArg::F16 => FloatType::F16,
+    };
+    burn::record(source, float)
+}
+
+#[cfg(not(feature = "burn"))]
+fn record(_: ModelSource, _: StoredDtypeArg) -> Result<(ModelConfig, Vec<u8>), Failure> {
+    Err(burn::no_records())
 }

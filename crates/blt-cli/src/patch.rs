@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicBool;
 
 use blt_core::{EntropyEngine, Patch};
 use blt_ingest::{Encoding, PatchSink, encode_view};
-use blt_model::EntropyModel;
 
 use crate::Ending;
 use crate::args::PatchArgs;
@@ -16,8 +15,8 @@ use crate::output::to_stderr;
 use crate::render::{Renderer, Segmented};
 
 pub(crate) fn run(args: &PatchArgs) -> Result<Ending, Failure> {
-    let engine = args.engine.load()?;
-    let encoding = args.patching.encoding(&engine)?;
+    let model = args.engine.load()?;
+    let encoding = args.patching.encoding(&model.config)?;
     #[cfg(feature = "tokenizers")]
     if encoding.patcher.rule == blt_patcher::Rule::Bpe {
         return Err(Failure::usage("the rule `bpe` needs a tokenizer's segments")
@@ -25,14 +24,15 @@ pub(crate) fn run(args: &PatchArgs) -> Result<Ending, Failure> {
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
     let n_inputs = args.text.len() + args.files.len();
-    let mut renderer = Renderer::new(args.format, &engine.info().model, &encoding, n_inputs > 1);
+    let mut renderer = Renderer::new(args.format, model.name(), &encoding, n_inputs > 1);
     renderer.begin(&mut out)?;
     let mut n_failed = 0;
     let texts = args.text.iter().map(|text| ("--text".to_owned(), Ok(text.as_bytes().to_vec())));
     let files = args.files.iter().map(|path| (blt_ingest::path_text(path), read(path)));
     for (source, bytes) in texts.chain(files) {
-        let segmented =
-            bytes.map_err(|error| error.to_string()).and_then(|bytes| segment(&engine, &encoding, &source, bytes));
+        let segmented = bytes
+            .map_err(|error| error.to_string())
+            .and_then(|bytes| segment(&*model.engine, &encoding, &source, bytes));
         match segmented {
             Ok(segmented) => renderer.show(&mut out, &segmented)?,
             Err(reason) => {
@@ -59,7 +59,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn segment(engine: &EntropyModel, encoding: &Encoding, source: &str, bytes: Vec<u8>) -> Result<Segmented, String> {
+fn segment(engine: &dyn EntropyEngine, encoding: &Encoding, source: &str, bytes: Vec<u8>) -> Result<Segmented, String> {
     let mut collected = Collected::default();
     encode_view(engine, encoding, || Ok(&bytes[..]), &[], &mut collected, &AtomicBool::new(false))
         .map_err(|error| error.to_string())?;

@@ -6,12 +6,12 @@ use std::path::Path;
 
 use blt_checkpoint::SafetensorsFile;
 use blt_core::TokenId;
-use blt_model::EntropyModel;
 use blt_patcher::{NextToken, Rule, patch_starts};
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{ModelVerifyArgs, ReportFormat, load_engine};
+use crate::args::{ModelVerifyArgs, ReportFormat};
+use crate::engine::{LoadedModel, Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -32,9 +32,10 @@ struct Comparison {
 }
 
 pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
-    let engine = load_engine(&args.model, args.backend, 0, args.dtype)?;
+    let ModelVerifyArgs { backend, dtype, instructions, quantize, .. } = *args;
+    let model = load(&args.model, Placement { backend, device: 0, dtype, instructions, quantize, threads: 0 })?;
     let is_json = args.against.extension().is_some_and(|extension| extension == "json");
-    let comparisons = if is_json { against_fixture(args, &engine)? } else { against_safetensors(args, &engine)? };
+    let comparisons = if is_json { against_fixture(args, &model)? } else { against_safetensors(args, &model)? };
     if comparisons.is_empty() {
         return Err(Failure::usage(format!("`{}` holds no case to compare with", args.against.display())));
     }
@@ -53,6 +54,7 @@ pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
             let _ = writeln!(report, "{:#}", Value::Array(rows));
         }
         ReportFormat::Text => {
+            let _ = writeln!(report, "{} on {}\n", model.name(), model.engine.info().device);
             let _ = writeln!(
                 report,
                 "{:<16}{:<12}{:>10}  {:>13}  {:>9}",
@@ -78,7 +80,7 @@ pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
 }
 
 /// Files like the reference's: `CASE.tokens` with `CASE.logits`, `CASE.prenorm`, `CASE.entropies` and `CASE.prenorm_l2`.
-fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<Comparison>, Failure> {
+fn against_safetensors(args: &ModelVerifyArgs, model: &LoadedModel) -> Result<Vec<Comparison>, Failure> {
     let unreadable = |error| Failure::new(format!("cannot read `{}`", args.against.display()), error);
     let file = SafetensorsFile::open(&args.against).map_err(unreadable)?;
     let cases: BTreeSet<String> =
@@ -107,7 +109,7 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
         let mut found: BTreeMap<&'static str, Vec<f32>> = BTreeMap::new();
         for row in tokens.chunks(row_len).take(n_rows) {
             let output =
-                engine.row(row).map_err(|error| Failure::new(format!("cannot compute case `{case}`"), error))?;
+                model.engine.row(row).map_err(|error| Failure::new(format!("cannot compute case `{case}`"), error))?;
             let kept = |values: &[f32]| -> Vec<f32> {
                 let width = values.len() / row_len;
                 positions.iter().flat_map(|&p| values[p * width..(p + 1) * width].to_vec()).collect()
@@ -136,7 +138,7 @@ fn against_safetensors(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<
 
 /// The form of the original repository's `tokens_with_entropies.json`: a table with the columns `token_ids` and
 /// `entropies`, by columns or by rows, perhaps as a string under `dataframe_json`.
-fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<Comparison>, Failure> {
+fn against_fixture(args: &ModelVerifyArgs, model: &LoadedModel) -> Result<Vec<Comparison>, Failure> {
     let path = &args.against;
     let text = std::fs::read_to_string(path)
         .map_err(|error| Failure::new(format!("cannot read `{}`", path.display()), error))?;
@@ -152,9 +154,9 @@ fn against_fixture(args: &ModelVerifyArgs, engine: &EntropyModel) -> Result<Vec<
     if tokens.len() != expected.len() || tokens.is_empty() {
         return Err(no_column(path, "entropies"));
     }
-    let output = engine.row(&tokens).map_err(|error| Failure::new("cannot compute the published case", error))?;
+    let output = model.engine.row(&tokens).map_err(|error| Failure::new("cannot compute the published case", error))?;
     let found = output.signals.entropies;
-    let rule = Rule::Global { threshold: engine.config().patching.threshold };
+    let rule = Rule::Global { threshold: model.config.patching.threshold };
     let starts = |entropies: &[f32]| {
         patch_starts(&rule, &tokens, entropies, NextToken::Exclude).into_iter().collect::<BTreeSet<_>>()
     };

@@ -17,6 +17,8 @@ pub struct EngineInfo {
     pub window: usize,
     /// Where the model computes, for people: backend, device, number type.
     pub device: String,
+    /// Tokens to [`push`](Session::push) at once for the engine to be fast.
+    pub tokens_at_once: usize,
 }
 
 /// Which signals are computed and brought to the host.
@@ -51,6 +53,15 @@ impl Signals {
     }
 }
 
+/// Everything a model says about one row.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowOutput {
+    /// Scores of the next token, `[t * vocab_size]`, row by row.
+    pub logits: Vec<f32>,
+    /// Entropies, norms and pre-norm states.
+    pub signals: Signals,
+}
+
 /// How sure and how prominent a position is at once: `norm^2 / (entropy + 1e-6)`, state and entropy of the same position.
 pub fn coherence(norm: f32, entropy: f32) -> f32 {
     norm * norm / (entropy + 1e-6)
@@ -82,6 +93,13 @@ pub trait EntropyEngine: Send + Sync + fmt::Debug {
 
     /// A fresh session: position 0, nothing seen.
     fn session(&self) -> Box<dyn Session + '_>;
+
+    /// Everything about one row of tokens from position 0, held at once: for comparing models.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a token outside the vocabulary and when the device fails.
+    fn row(&self, tokens: &[TokenId]) -> Result<RowOutput, EngineError>;
 
     /// The signals of several whole documents of any lengths, computed together. No document affects another;
     /// the result equals one session each, up to rounding.

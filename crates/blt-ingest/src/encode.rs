@@ -12,9 +12,6 @@ use blt_core::{
 };
 use blt_patcher::{DocumentPatcher, NotIncremental, Patcher, Rule, document_starts};
 
-/// Tokens given to the model at once.
-const TOKENS_AT_ONCE: usize = 1024;
-
 /// How a view longer than the original's rows is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -161,6 +158,8 @@ pub fn encode_view<R: Read>(
 struct Positions<'a> {
     session: Box<dyn Session + 'a>,
     want: Want,
+    /// Tokens given to the model at once.
+    tokens_at_once: usize,
     /// In chunked mode: tokens of a row, and how many are left of the current one.
     row: Option<(usize, usize)>,
 }
@@ -168,7 +167,7 @@ struct Positions<'a> {
 impl<'a> Positions<'a> {
     fn new(engine: &'a dyn EntropyEngine, mode: Mode, want: Want) -> Self {
         let row = (mode == Mode::Chunked).then_some((engine.info().max_seqlen, engine.info().max_seqlen));
-        Self { session: engine.session(), want, row }
+        Self { session: engine.session(), want, tokens_at_once: engine.info().tokens_at_once, row }
     }
 
     /// Calls `take` with each piece of bytes and the signals of their positions; the first call also has the entropy at
@@ -179,13 +178,13 @@ impl<'a> Positions<'a> {
         cancelled: &AtomicBool,
         mut take: impl FnMut(&[u8], Option<f32>, &Signals) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let mut buffer = vec![0; TOKENS_AT_ONCE];
+        let mut buffer = vec![0; self.tokens_at_once];
         let mut is_first = true;
         loop {
             if cancelled.load(Ordering::Relaxed) {
                 return Err(EncodeError::Cancelled);
             }
-            let room = TOKENS_AT_ONCE - usize::from(is_first);
+            let room = self.tokens_at_once - usize::from(is_first);
             let n_read = fill(&mut reader, &mut buffer[..room]).map_err(EncodeError::Read)?;
             if n_read == 0 && !is_first {
                 return Ok(());

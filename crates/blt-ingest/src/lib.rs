@@ -10,8 +10,7 @@
 //! use blt_ingest::{Encoding, Input, IngestOptions, Silent, run};
 //!
 //! # let checkpoint = blt_checkpoint::Checkpoint::open(&blt_testkit::golden_dir().join("model-tiny"))?;
-//! # let cpu = blt_model::device(blt_model::Backend::Cpu, 0)?;
-//! # let engine = blt_model::EntropyModel::load(&checkpoint, &cpu, blt_model::FloatType::F32)?;
+//! # let engine = blt_cpu::CpuEngine::load(&checkpoint, &blt_cpu::CpuOptions::default())?;
 //! # let out = std::env::temp_dir().join(format!("blt-ingest-doc-{}", std::process::id()));
 //! let options = IngestOptions::new(vec![Input::Text("hello".to_owned())], &out, Encoding::global(1.335), engine.info().dim);
 //! let summary = run(&engine, &options, &Silent, &Default::default())?;

@@ -1,7 +1,7 @@
 //! The model as an engine: token slices in, signals on host slices out.
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
-use blt_core::{EngineError, EngineInfo, EntropyEngine, Session, Signals, TokenId, Want};
+use blt_checkpoint::{Checkpoint, ModelConfig};
+use blt_core::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, TokenId, Want};
 use burn::tensor::Tensor;
 
 use crate::attention::{KeyValueWindow, n_kept};
@@ -28,7 +28,7 @@ impl EntropyModel {
     /// Fails when the checkpoint cannot be read or the device lacks the number type.
     pub fn load(checkpoint: &Checkpoint, device: &ComputeDevice, float: FloatType) -> Result<Self, LoadError> {
         let transformer = LMTransformer::load(checkpoint, device.tensor_device(), float)?;
-        let name = model_name(checkpoint)?;
+        let name = checkpoint.identity()?;
         Ok(Self::new(transformer, checkpoint.config().clone(), name, format!("{device} {}", float.name())))
     }
 
@@ -44,7 +44,7 @@ impl EntropyModel {
         device: &ComputeDevice,
         float: FloatType,
     ) -> Result<Self, LoadError> {
-        let name = format!("{name}@{}", &sha256(&bytes)[..12]);
+        let name = record_identity(name, &bytes);
         let transformer = LMTransformer::from_burnpack(bytes, config, device.tensor_device(), float)?;
         Ok(Self::new(transformer, config.clone(), name, format!("{device} {}", float.name())))
     }
@@ -53,7 +53,11 @@ impl EntropyModel {
     /// computes in reports.
     pub fn new(transformer: LMTransformer, config: ModelConfig, model: String, device: String) -> Self {
         let (dim, max_seqlen, window) = (config.dim, config.max_seqlen, config.window());
-        Self { transformer, config, info: EngineInfo { model, dim, max_seqlen, window, device } }
+        Self {
+            transformer,
+            config,
+            info: EngineInfo { model, dim, max_seqlen, window, device, tokens_at_once: MAX_TOKENS_AT_ONCE },
+        }
     }
 
     /// The tensors.
@@ -64,21 +68,6 @@ impl EntropyModel {
     /// The sizes.
     pub fn config(&self) -> &ModelConfig {
         &self.config
-    }
-
-    /// Everything the model says about one row from position 0, on the host; for comparing models.
-    ///
-    /// # Errors
-    ///
-    /// Fails on a token outside the vocabulary and when the device fails.
-    pub fn row(&self, tokens: &[TokenId]) -> Result<RowOutput, EngineError> {
-        self.check(tokens)?;
-        if tokens.is_empty() {
-            return Ok(RowOutput { logits: Vec::new(), signals: Signals::default() });
-        }
-        let hidden = self.transformer.hidden_of_documents(&[tokens]);
-        let logits = host(self.transformer.logits(hidden.clone()).flatten(0, 1))?;
-        Ok(RowOutput { logits, signals: self.signals(hidden, Want::All)? })
     }
 
     fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
@@ -103,23 +92,11 @@ impl EntropyModel {
     }
 }
 
-/// What [`EntropyModel::row`] gives.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RowOutput {
-    /// Scores of the next token, `[t * 260]`, row by row.
-    pub logits: Vec<f32>,
-    /// Entropies, norms and pre-norm states.
-    pub signals: Signals,
-}
-
-/// `NAME@` and the first twelve digits of the weights' sha256.
-fn model_name(checkpoint: &Checkpoint) -> Result<String, CheckpointError> {
-    Ok(format!("{}@{}", checkpoint.name(), &checkpoint.sha256()?[..12]))
-}
-
-fn sha256(bytes: &[u8]) -> String {
+/// The model's name and which weights a Burn record holds: `NAME@` and the first twelve digits of its sha256.
+pub fn record_identity(name: &str, record: &[u8]) -> String {
     use sha2::{Digest, Sha256};
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest: String = Sha256::digest(record).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("{name}@{digest}")
 }
 
 fn host(values: Tensor<1>) -> Result<Vec<f32>, EngineError> {
@@ -135,6 +112,16 @@ impl EntropyEngine for EntropyModel {
 
     fn session(&self) -> Box<dyn Session + '_> {
         Box::new(BurnSession { model: self, windows: self.transformer.windows(), position: 0, document_start: 0 })
+    }
+
+    fn row(&self, tokens: &[TokenId]) -> Result<RowOutput, EngineError> {
+        self.check(tokens)?;
+        if tokens.is_empty() {
+            return Ok(RowOutput::default());
+        }
+        let hidden = self.transformer.hidden_of_documents(&[tokens]);
+        let logits = host(self.transformer.logits(hidden.clone()).flatten(0, 1))?;
+        Ok(RowOutput { logits, signals: self.signals(hidden, Want::All)? })
     }
 
     fn batch(&self, documents: &[&[TokenId]], want: Want) -> Result<Vec<Signals>, EngineError> {
@@ -215,7 +202,8 @@ impl BurnSession<'_> {
         let n_past = self.position.min(n_kept(transformer.window) as u64) as usize;
         let first_visible = transformer.first_visible(tokens, self.position, &mut self.document_start);
         let end = self.position + tokens.len() as u64;
-        let frame = transformer.frame(self.position..end, self.position, n_past, &first_visible);
+        let frame =
+            transformer.frame(std::slice::from_ref(&(self.position..end)), self.position, n_past, &first_visible);
         let hidden = transformer.hidden(tokens, &frame, &mut self.windows);
         self.position = end;
         self.model.signals(hidden, want)

@@ -25,9 +25,8 @@ mod device;
 mod engine;
 mod load;
 mod model;
-mod rotary;
 
 pub use device::{Backend, ComputeDevice, DeviceError, device};
-pub use engine::{EntropyModel, RowOutput};
+pub use engine::{EntropyModel, record_identity};
 pub use load::{FloatType, LoadError};
 pub use model::{Attention, FeedForward, LMTransformer, ModelOutput, TransformerBlock};

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, RotaryTable};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, RmsNorm};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, DType, Device, Tensor, TensorData};
 
 use crate::model::{Attention, FeedForward, LMTransformer, TransformerBlock};
-use crate::rotary::RotaryTable;
 
 /// Number type of weights and activations. Entropies and norms are float32 always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

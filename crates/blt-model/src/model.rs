@@ -4,13 +4,15 @@
 //! Source: Byte Latent Transformer, arXiv 2412.09871, section 4.2, and the original's `LMTransformer`. Field names are the
 //! checkpoint's keys.
 
+use std::ops::Range;
+
+use blt_checkpoint::RotaryTable;
 use burn::module::{Module, Param};
 use burn::nn::{Linear, RmsNorm};
 use burn::tensor::activation::{log_softmax, silu};
 use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 
 use crate::attention::{Frame, KeyValueWindow, Stretch, n_kept};
-use crate::rotary::RotaryTable;
 
 /// The transformer. [`forward_with_embeddings`](Self::forward_with_embeddings) is the whole of it.
 #[derive(Module, Debug)]
@@ -137,8 +139,8 @@ impl LMTransformer {
             let start = first_visible.len() as u64;
             first_visible.extend(self.first_visible(document, 0, &mut 0).into_iter().map(|position| start + position));
         }
-        let positions = documents.iter().flat_map(|document| 0..document.len() as u64);
-        let frame = self.frame(positions, 0, 0, &first_visible);
+        let positions: Vec<_> = documents.iter().map(|document| 0..document.len() as u64).collect();
+        let frame = self.frame(&positions, 0, 0, &first_visible);
         self.hidden(&tokens, &frame, &mut self.windows())
     }
 
@@ -157,17 +159,20 @@ impl LMTransformer {
             .collect()
     }
 
-    /// The frame of a stretch whose first token is at `position` of the packed row; `positions` are those within the
-    /// documents, for the rotary angles. See [`Stretch`].
-    pub(crate) fn frame(
-        &self,
-        positions: impl Iterator<Item = u64>,
-        position: u64,
-        n_past: usize,
-        first_visible: &[u64],
-    ) -> Frame {
+    /// The frame of a stretch whose first token is at `position` of the packed row; `positions` are those of
+    /// each document, for the rotary angles. See [`Stretch`].
+    pub(crate) fn frame(&self, positions: &[Range<u64>], position: u64, n_past: usize, first_visible: &[u64]) -> Frame {
         let stretch = Stretch { position, n_past, first_visible, window: self.window };
-        Frame::new(self.rotary.at(positions), &stretch, self.dtype(), &self.device())
+        let width = self.rotary.inv_freq().len();
+        let mut cos = vec![0.0; first_visible.len() * width];
+        let mut sin = cos.clone();
+        let mut start = 0;
+        for positions in positions {
+            let n = (positions.end - positions.start) as usize;
+            self.rotary.fill(positions.clone(), width, &mut cos[start..], &mut sin[start..]);
+            start += n * width;
+        }
+        Frame::new((cos, sin), &stretch, self.dtype(), &self.device())
     }
 
     /// One empty key/value window a layer.

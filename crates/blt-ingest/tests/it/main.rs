@@ -8,10 +8,11 @@ mod runs;
 use std::sync::LazyLock;
 
 use blt_checkpoint::Checkpoint;
-use blt_model::{Backend, EntropyModel, FloatType, device};
+use blt_cpu::{CpuEngine, CpuOptions, FloatType};
 
 /// Window 8, width 64, `max_seqlen` 128.
-static MODEL: LazyLock<EntropyModel> = LazyLock::new(|| {
+static MODEL: LazyLock<CpuEngine> = LazyLock::new(|| {
     let checkpoint = Checkpoint::open(&blt_testkit::golden_dir().join("model-tiny")).unwrap();
-    EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0).unwrap(), FloatType::F32).unwrap()
+    let options = CpuOptions { float: Some(FloatType::F32), ..CpuOptions::default() };
+    CpuEngine::load(&checkpoint, &options).unwrap()
 });

@@ -390,6 +390,9 @@ fn a_defect_in_one_source_is_its_own() {
             }
             Box::new(Session(MODEL.session()))
         }
+        fn row(&self, tokens: &[u16]) -> Result<blt_core::RowOutput, blt_core::EngineError> {
+            MODEL.row(tokens)
+        }
         fn batch(
             &self,
             documents: &[&[u16]],

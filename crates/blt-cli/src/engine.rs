@@ -1,0 +1,315 @@
+//! From the arguments to a model on its device.
+
+use std::path::Path;
+
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_core::EntropyEngine;
+use blt_cpu::{CpuEngine, CpuOptions, FloatType, InstructionSet, LoadError, Quantization};
+
+use crate::args::{BackendArg, DtypeArg, EngineArgs, QuantizeArg};
+use crate::failure::Failure;
+
+/// A model that computes.
+pub(crate) struct LoadedModel {
+    pub(crate) engine: Box<dyn EntropyEngine>,
+    pub(crate) config: ModelConfig,
+}
+
+impl LoadedModel {
+    /// The model's name in outputs.
+    pub(crate) fn name(&self) -> &str {
+        &self.engine.info().model
+    }
+}
+
+/// Where and how to compute.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placement {
+    pub(crate) backend: BackendArg,
+    /// Which device of the backend.
+    pub(crate) device: usize,
+    pub(crate) dtype: DtypeArg,
+    pub(crate) instructions: Option<InstructionSet>,
+    pub(crate) quantize: QuantizeArg,
+    /// Processor threads, 0 for all.
+    pub(crate) threads: usize,
+}
+
+impl EngineArgs {
+    /// The model on its device.
+    pub(crate) fn load(&self) -> Result<LoadedModel, Failure> {
+        let Self { backend, device, dtype, instructions, quantize, .. } = *self;
+        let threads = self.threads.map_or(0, usize::from);
+        load(&self.model, Placement { backend, device, dtype, instructions, quantize, threads })
+    }
+
+    /// Number of processor threads.
+    pub(crate) fn n_threads(&self) -> usize {
+        self.threads.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+    }
+}
+
+/// Opens `model` and loads it onto a device.
+pub(crate) fn load(model: &str, placement: Placement) -> Result<LoadedModel, Failure> {
+    let source = open_model(model)?;
+    if !placement.backend.is_native() {
+        if placement.instructions.is_some() {
+            return Err(Failure::usage("`--instructions` is for `--backend cpu` only"));
+        }
+        if placement.quantize != QuantizeArg::None {
+            return Err(Failure::usage("`--quantize` is for `--backend cpu` only"));
+        }
+        return burn::load(source, placement);
+    }
+    if placement.device != 0 {
+        return Err(Failure::usage(format!("there is no processor {}", placement.device))
+            .hint(Some("the processor is one device, number 0")));
+    }
+    let float = match placement.dtype {
+        DtypeArg::Auto => None,
+        DtypeArg::F32 => Some(FloatType::F32),
+        DtypeArg::Bf16 => Some(FloatType::Bf16),
+        DtypeArg::F16 => {
+            return Err(Failure::usage("the processor does not compute in f16")
+                .hint(Some("use `--dtype bf16`, which is as small, or `--dtype f32`")));
+        }
+    };
+    let Placement { instructions, quantize, threads, .. } = placement;
+    let options = CpuOptions { float, instructions, quantization: quantize.quantization(), threads };
+    let failed = |error: LoadError| {
+        let hint = error.hint();
+        Failure::new("cannot load the entropy model", error).hint(hint)
+    };
+    let name = source.identity().map_err(|error| failed(error.into()))?;
+    let (config, tensors) = source.into_tensors()?;
+    let engine = CpuEngine::from_tensors(&config, &name, &options, tensors).map_err(failed)?;
+    Ok(LoadedModel { engine: Box::new(engine), config })
+}
+
+/// A model that was found, before it is on a device.
+pub(crate) enum ModelSource {
+    /// Safetensors, embedded or on disk.
+    Checkpoint(Checkpoint),
+    /// A Burn record.
+    Burnpack {
+        /// The file.
+        bytes: Vec<u8>,
+        /// From the `config.json` beside it.
+        config: ModelConfig,
+        /// Its configuration's name, else the file's.
+        name: String,
+    },
+}
+
+/// Gives the values of a tensor by its name in the original's layout.
+pub(crate) type Tensors = Box<dyn Fn(&str) -> Result<Vec<f32>, CheckpointError>>;
+
+impl ModelSource {
+    /// The sizes and the tensors, wherever they are.
+    pub(crate) fn into_tensors(self) -> Result<(ModelConfig, Tensors), Failure> {
+        Ok(match self {
+            Self::Checkpoint(checkpoint) => {
+                (checkpoint.config().clone(), Box::new(move |name: &str| checkpoint.tensor_f32(name)))
+            }
+            Self::Burnpack { bytes, config, .. } => {
+                let tensors = burn::tensors(&bytes, &config)?;
+                (config, Box::new(move |name: &str| Ok(tensors(name))))
+            }
+        })
+    }
+
+    /// The model's name and which weights they are, for outputs.
+    fn identity(&self) -> Result<String, CheckpointError> {
+        match self {
+            Self::Checkpoint(checkpoint) => checkpoint.identity(),
+            Self::Burnpack { bytes, name, .. } => Ok(burn::identity(name, bytes)),
+        }
+    }
+}
+
+/// Finds what `--model` names.
+pub(crate) fn open_model(model: &str) -> Result<ModelSource, Failure> {
+    let failure = |error: CheckpointError| {
+        let hint = error.hint();
+        Failure::new("cannot load the entropy model", error).hint(hint)
+    };
+    if model == "embedded" {
+        return Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)
+            .map(ModelSource::Checkpoint)
+            .map_err(failure);
+    }
+    let path = Path::new(model);
+    let in_folder = path.join("model.bpk");
+    let burnpack = if path.extension().is_some_and(|extension| extension == "bpk") {
+        Some(path)
+    } else if in_folder.is_file() && !path.join("model.safetensors").is_file() {
+        Some(in_folder.as_path())
+    } else {
+        None
+    };
+    let Some(burnpack) = burnpack else {
+        return Checkpoint::open(path).map(ModelSource::Checkpoint).map_err(failure);
+    };
+    let read = |path: &Path| {
+        let open = |source| failure(CheckpointError::Open { path: path.to_owned(), source });
+        std::fs::read(path).map_err(open)
+    };
+    let config_path = burnpack.with_file_name("config.json");
+    let config = String::from_utf8(read(&config_path)?)
+        .map_err(|error| Failure::new(format!("`{}` is not UTF-8", config_path.display()), error))?;
+    let config = ModelConfig::from_json(&config, &config_path.display().to_string()).map_err(failure)?;
+    let name = config.name.clone().unwrap_or_else(|| burnpack.file_stem().unwrap_or_default().display().to_string());
+    Ok(ModelSource::Burnpack { bytes: read(burnpack)?, config, name })
+}
+
+impl QuantizeArg {
+    /// As the engine takes it.
+    pub(crate) fn quantization(self) -> Quantization {
+        match self {
+            Self::None => Quantization::None,
+            Self::Int8 => Quantization::Int8,
+            Self::Int4 => Quantization::Int4,
+        }
+    }
+}
+
+impl BackendArg {
+    /// Whether our own engine computes, and not Burn.
+    pub(crate) fn is_native(self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Auto => !cfg!(any(feature = "vulkan", feature = "metal", feature = "wgpu")),
+            _ => false,
+        }
+    }
+}
+
+/// What needs Burn, in builds with it.
+#[cfg(feature = "burn")]
+pub(crate) mod burn {
+    use blt_checkpoint::ModelConfig;
+    use blt_model::{Backend, ComputeDevice, EntropyModel, FloatType, LMTransformer};
+
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::args::{BackendArg, DtypeArg};
+    use crate::failure::Failure;
+
+    /// Loads a model onto one of Burn's devices.
+    pub(super) fn load(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+        // Only the first call of a process can set the pool, and there is one.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(placement.threads).build_global();
+        let backend = backend(placement.backend)?;
+        let device = device(backend, placement.device)?;
+        let float = match placement.dtype {
+            DtypeArg::Auto if backend == Backend::Cpu => FloatType::F32,
+            DtypeArg::Auto | DtypeArg::F16 => FloatType::F16,
+            DtypeArg::F32 => FloatType::F32,
+            DtypeArg::Bf16 => FloatType::Bf16,
+        };
+        let loaded = match source {
+            ModelSource::Checkpoint(checkpoint) => EntropyModel::load(&checkpoint, &device, float),
+            ModelSource::Burnpack { bytes, config, name } => {
+                EntropyModel::load_burnpack(bytes, &config, &name, &device, float)
+            }
+        };
+        let model = loaded.map_err(|error| Failure::new("cannot load the entropy model", error))?;
+        Ok(LoadedModel { config: model.config().clone(), engine: Box::new(model) })
+    }
+
+    /// The tensors of a Burn record by their names in the original's layout.
+    pub(crate) fn tensors(bytes: &[u8], config: &ModelConfig) -> Result<impl Fn(&str) -> Vec<f32> + use<>, Failure> {
+        let device = any_device()?;
+        let model = LMTransformer::from_burnpack(bytes.to_vec(), config, device.tensor_device(), FloatType::F32)
+            .map_err(|error| Failure::new("cannot load the entropy model", error))?;
+        Ok(move |name: &str| model.tensor_f32(name).expect("the model has every tensor of its configuration"))
+    }
+
+    /// The model's name and which weights they are.
+    pub(crate) fn identity(name: &str, bytes: &[u8]) -> String {
+        blt_model::record_identity(name, bytes)
+    }
+
+    /// The Burn record of a checkpoint, its numbers stored as `float`.
+    pub(crate) fn record(source: ModelSource, float: FloatType) -> Result<(ModelConfig, Vec<u8>), Failure> {
+        let failed = |error| Failure::new("cannot load the entropy model", error);
+        let device = any_device()?;
+        let (config, model) = match source {
+            ModelSource::Checkpoint(checkpoint) => {
+                (checkpoint.config().clone(), LMTransformer::load(&checkpoint, device.tensor_device(), float))
+            }
+            ModelSource::Burnpack { bytes, config, .. } => {
+                let model = LMTransformer::from_burnpack(bytes, &config, device.tensor_device(), float);
+                (config, model)
+            }
+        };
+        Ok((config, model.map_err(failed)?.to_burnpack().map_err(failed)?))
+    }
+
+    /// The first device there is, for what has nothing to compute.
+    fn any_device() -> Result<ComputeDevice, Failure> {
+        let backend = Backend::ALL.into_iter().find(|backend| backend.is_compiled_in());
+        device(backend.expect("a build with Burn has a backend"), 0)
+    }
+
+    fn device(backend: Backend, index: usize) -> Result<ComputeDevice, Failure> {
+        blt_model::device(backend, index).map_err(|error| {
+            let hint = error.hint();
+            Failure::new("cannot use the compute device", error).hint(hint)
+        })
+    }
+
+    fn backend(backend: BackendArg) -> Result<Backend, Failure> {
+        Ok(match backend {
+            BackendArg::Auto => {
+                let gpus = [Backend::Metal, Backend::Vulkan, Backend::Wgpu];
+                gpus.into_iter().find(|backend| backend.is_compiled_in()).unwrap_or(Backend::Cpu)
+            }
+            BackendArg::Cpu => Backend::Cpu,
+            #[cfg(feature = "burn-cpu")]
+            BackendArg::BurnCpu => Backend::Cpu,
+            BackendArg::Vulkan => Backend::Vulkan,
+            BackendArg::Metal => Backend::Metal,
+            BackendArg::Wgpu => Backend::Wgpu,
+            BackendArg::Cuda => return Err(super::no_cuda()),
+        })
+    }
+}
+
+/// What needs Burn, in builds without it: errors that say so.
+#[cfg(not(feature = "burn"))]
+pub(crate) mod burn {
+    use blt_checkpoint::ModelConfig;
+    use clap::ValueEnum;
+
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::args::BackendArg;
+    use crate::failure::Failure;
+
+    pub(super) fn load(_: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+        if placement.backend == BackendArg::Cuda {
+            return Err(super::no_cuda());
+        }
+        let name = placement.backend.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        Err(Failure::usage(format!("backend `{name}` is not compiled into this program"))
+            .hint(Some("build with `--features vulkan`, `metal` or `wgpu`, or use `--backend cpu`")))
+    }
+
+    pub(crate) fn tensors(_: &[u8], _: &ModelConfig) -> Result<impl Fn(&str) -> Vec<f32> + use<>, Failure> {
+        Err::<fn(&str) -> Vec<f32>, _>(no_records())
+    }
+
+    pub(crate) fn identity(name: &str, _: &[u8]) -> String {
+        name.to_owned()
+    }
+
+    /// Burn's records are read and written by Burn.
+    pub(crate) fn no_records() -> Failure {
+        Failure::usage("this program was built without Burn, so it neither reads nor writes `.bpk` files")
+            .hint(Some("build with `--features burn-cpu`, or use safetensors"))
+    }
+}
+
+fn no_cuda() -> Failure {
+    Failure::usage("backend `cuda` is not part of this program yet")
+        .hint(Some("NVIDIA cards work through `--backend vulkan` in a build with `--features vulkan`"))
+}
