@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use blt_core::{BltTokenizer, EntropyEngine, TokenId, Want};
 use blt_cpu::{CpuEngine, CpuOptions, FloatType, InstructionSet, Quantization};
-use blt_patcher::{Patcher, Rule, document_starts};
+use blt_patcher::{Patcher, Rule, document_starts, moved_starts};
 use clap::{Parser, Subcommand};
 use cpu_time::ProcessTime;
 use serde_json::{Value, json};
@@ -286,12 +286,6 @@ fn compare(subject: &Subject, text: &[u8], with: &str) -> Result<Value, Box<dyn 
         "mean_difference_nats": differences.iter().sum::<f32>() / differences.len() as f32,
         "largest_difference_nats": differences.iter().fold(0.0f32, |a, &b| a.max(b)),
     }))
-}
-
-/// Starts of patches that are in one list and not in the other.
-fn moved_starts(a: &[usize], b: &[usize]) -> usize {
-    let only = |a: &[usize], b: &[usize]| a.iter().filter(|start| b.binary_search(start).is_err()).count();
-    only(a, b) + only(b, a)
 }
 
 /// Billions of operations a CPU second of the bare multiply-add loops.

@@ -456,7 +456,7 @@ pub(crate) struct ModelStatsArgs {
     /// Bits of the weights
     #[arg(long, value_enum, default_value = "int8")]
     pub(crate) quantize: QuantizeArg,
-    /// Text whose entropies are compared [default: a kilobyte of prose, code and tables]
+    /// Text whose entropies are compared [default: a few lines of prose, code and tables]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) text: Option<PathBuf>,
     /// How it is reported

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use blt_core::{BltTokenizer, EntropyEngine, Want};
 use blt_cpu::{CpuEngine, CpuOptions, FloatType, Quantization, TensorStatistics, quantize_model};
-use blt_patcher::{Patcher, Rule, document_starts};
+use blt_patcher::{Patcher, Rule, document_starts, moved_starts};
 use serde_json::json;
 
 use crate::Ending;
@@ -128,11 +128,10 @@ impl Drift {
         let patcher = Patcher::new(Rule::Global { threshold });
         let starts = |entropies: &[f32]| document_starts(&patcher, text, entropies, &[]);
         let (a, b) = (starts(found), starts(expected));
-        let only = |a: &[usize], b: &[usize]| a.iter().filter(|start| b.binary_search(start).is_err()).count();
         Self {
             mean: differences().sum::<f32>() / expected.len() as f32,
             largest: differences().fold(0.0, f32::max),
-            moved_starts: only(&a, &b) + only(&b, &a),
+            moved_starts: moved_starts(&a, &b),
             n_patches: b.len(),
         }
     }

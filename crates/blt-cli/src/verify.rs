@@ -6,7 +6,7 @@ use std::path::Path;
 
 use blt_checkpoint::SafetensorsFile;
 use blt_core::TokenId;
-use blt_patcher::{NextToken, Rule, patch_starts};
+use blt_patcher::{NextToken, Rule, moved_starts, patch_starts};
 use serde_json::{Value, json};
 
 use crate::Ending;
@@ -157,10 +157,8 @@ fn against_fixture(args: &ModelVerifyArgs, model: &LoadedModel) -> Result<Vec<Co
     let output = model.engine.row(&tokens).map_err(|error| Failure::new("cannot compute the published case", error))?;
     let found = output.signals.entropies;
     let rule = Rule::Global { threshold: model.config.patching.threshold };
-    let starts = |entropies: &[f32]| {
-        patch_starts(&rule, &tokens, entropies, NextToken::Exclude).into_iter().collect::<BTreeSet<_>>()
-    };
-    let moved = starts(&found).symmetric_difference(&starts(&expected)).count();
+    let starts = |entropies: &[f32]| patch_starts(&rule, &tokens, entropies, NextToken::Exclude);
+    let moved = moved_starts(&starts(&found), &starts(&expected));
     let tolerance = args.max_entropy_error.unwrap_or(PUBLISHED_TOLERANCE_NATS);
     let comparison = compare("published", "entropies", &found, &expected, tolerance);
     Ok(vec![Comparison { moved_starts: Some(moved), ..comparison }])

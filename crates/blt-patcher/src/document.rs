@@ -95,6 +95,12 @@ pub fn document_starts(patcher: &Patcher, bytes: &[u8], entropies: &[f32], delim
     split_long_patches(&starts, bytes.len(), patcher.max_patch_length)
 }
 
+/// How many patch starts are in one of two lists and not in the other. Both must be ascending, as all lists here are.
+pub fn moved_starts(a: &[usize], b: &[usize]) -> usize {
+    let only_in = |a: &[usize], b: &[usize]| a.iter().filter(|start| b.binary_search(start).is_err()).count();
+    only_in(a, b) + only_in(b, a)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -157,5 +163,12 @@ mod tests {
         assert_eq!(document_starts(&patcher, b"hello world", &[], &[0, 5]), [0, 4, 5, 9]);
         assert_eq!(document_starts(&patcher, b"", &[], &[0]), [0usize; 0]);
         assert!(DocumentPatcher::new(patcher).is_err());
+    }
+
+    #[test]
+    fn starts_moved_are_counted_on_both_sides() {
+        assert_eq!(moved_starts(&[0, 1, 5, 9], &[0, 1, 6, 9, 12]), 3);
+        assert_eq!(moved_starts(&[0, 1], &[0, 1]), 0);
+        assert_eq!(moved_starts(&[], &[0, 1, 2]), 3);
     }
 }

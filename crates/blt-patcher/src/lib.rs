@@ -19,6 +19,6 @@ mod document;
 mod rules;
 mod statistics;
 
-pub use document::{DocumentPatcher, NotIncremental, document_starts};
+pub use document::{DocumentPatcher, NotIncremental, document_starts, moved_starts};
 pub use rules::{NextToken, Patcher, Rule, lengths_of_starts, patch_lengths, patch_starts, split_long_patches};
 pub use statistics::{EntropyStatistics, Histogram, threshold_for_mean_length};
