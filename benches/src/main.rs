@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
@@ -34,6 +35,15 @@ enum Case {
         documents: usize,
         #[arg(long, default_value_t = 3)]
         repetitions: usize,
+        /// Lengths that real documents have, log-normal with `--bytes` as their mean, instead of equal ones
+        #[arg(long)]
+        ragged: bool,
+        /// Entropies, norms and the sums of the states of each patch, instead of entropies alone
+        #[arg(long)]
+        pooled: bool,
+        /// Where a card's time goes
+        #[arg(long)]
+        profile: bool,
     },
     /// How far the entropies of a text cut into pieces are from those of one pass
     Pieces {
@@ -53,7 +63,7 @@ enum Case {
         /// Bytes to read
         #[arg(long)]
         bytes: usize,
-        /// What it is compared with, in the form of `--dtype`
+        /// What it is compared with, in the form of `--dtype`, or of `--engine` and `--dtype` as in `native/f32`
         #[arg(long, default_value = "f32")]
         with: String,
     },
@@ -67,11 +77,12 @@ enum Case {
 }
 
 /// A model and what it reads.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 struct Subject {
     /// `embedded`, `random-100m` or a directory
     model: String,
-    /// `native` for our own kernels, or a backend of Burn in a build with it: `cpu`, `vulkan`, `metal` or `wgpu`
+    /// `native` for our own kernels on the processor, `cuda`, `cuda:portable` (without Hopper's instructions) or `cuda:all`
+    /// (every card), or a backend of Burn in a build with it: `cpu`, `vulkan`, `metal` or `wgpu`
     #[arg(long, default_value = "native")]
     engine: String,
     /// `auto`, or a number type, perhaps with instructions and quantization, like `f32`, `bf16:avx512` or `bf16+int8`
@@ -83,20 +94,28 @@ struct Subject {
     /// Text to read; repeated as needed
     #[arg(long)]
     text: PathBuf,
+    #[arg(skip)]
+    profile: bool,
 }
 
 /// A model on its device.
 struct Loaded {
-    engine: Box<dyn EntropyEngine>,
+    engine: std::sync::Arc<dyn EntropyEngine>,
     config: ModelConfig,
     weight_bytes: Option<usize>,
+    /// Seconds of a card's time by part, if it was asked for.
+    profile: Option<ProfileReader>,
 }
+
+/// Gives the seconds by part, of all that was computed so far.
+type ProfileReader = Box<dyn Fn() -> Result<Value, Box<dyn Error>>>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let report = match Args::parse().case {
-        Case::Model { subject, bytes, documents, repetitions } => {
-            let text = subject.text(bytes * documents)?;
-            model_speed(&subject, &text, bytes, repetitions)?
+        Case::Model { mut subject, bytes, documents, repetitions, ragged, pooled, profile } => {
+            subject.profile = profile;
+            let lengths = if ragged { log_normal(bytes, documents) } else { vec![bytes; documents] };
+            model_speed(&subject, &lengths, repetitions, pooled)?
         }
         Case::Pieces { subject, bytes, pieces } => {
             compare_pieces(&subject.load(&subject.dtype)?, &subject.text(bytes)?, &pieces)?
@@ -143,6 +162,9 @@ impl Subject {
         dtype: &str,
         tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
     ) -> Result<Loaded, Box<dyn Error>> {
+        if self.engine.starts_with("cuda") {
+            return cuda_engine(self, config, name, dtype, tensor);
+        }
         if self.engine != "native" {
             return burn_engine(self, config, name, dtype, tensor);
         }
@@ -165,8 +187,49 @@ impl Subject {
         let options = CpuOptions { float, instructions, quantization, threads: self.threads };
         let engine = CpuEngine::from_tensors(config, name, &options, tensor)?;
         let weight_bytes = Some(engine.weight_bytes());
-        Ok(Loaded { engine: Box::new(engine), config: config.clone(), weight_bytes })
+        Ok(Loaded { engine: std::sync::Arc::new(engine), config: config.clone(), weight_bytes, profile: None })
     }
+}
+
+#[cfg(feature = "cuda")]
+fn cuda_engine(
+    subject: &Subject,
+    config: &ModelConfig,
+    name: &str,
+    dtype: &str,
+    tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    use blt_cuda::{CudaEngine, CudaOptions, Devices, FloatType};
+    let (devices, portable) = match subject.engine.as_str() {
+        "cuda" => (Devices::One(0), false),
+        "cuda:portable" => (Devices::One(0), true),
+        "cuda:all" => (Devices::All, false),
+        other => return Err(format!("no engine is named `{other}`").into()),
+    };
+    let float = match dtype {
+        "auto" | "bf16" => FloatType::Bf16,
+        "f16" => FloatType::F16,
+        "f32" => FloatType::F32,
+        other => return Err(format!("no number type is named `{other}`").into()),
+    };
+    let options = CudaOptions { devices, float, portable, profiled: subject.profile };
+    let engine = std::sync::Arc::new(CudaEngine::from_tensors(config, name, &options, tensor)?);
+    let profile: Option<ProfileReader> = subject.profile.then(|| {
+        let engine = engine.clone();
+        Box::new(move || Ok(json!(engine.profile()?))) as ProfileReader
+    });
+    Ok(Loaded { engine, config: config.clone(), weight_bytes: None, profile })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda_engine(
+    subject: &Subject,
+    _: &ModelConfig,
+    _: &str,
+    _: &str,
+    _: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    Err(format!("this build has no engine `{}`", subject.engine).into())
 }
 
 #[cfg(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu"))]
@@ -190,7 +253,7 @@ fn burn_engine(
     let transformer = LMTransformer::from_tensors(config, device.tensor_device(), float, |name| Ok(tensor(name)?))?;
     let device = format!("{device} {}", float.name());
     let engine = EntropyModel::new(transformer, config.clone(), name.to_owned(), device);
-    Ok(Loaded { engine: Box::new(engine), config: config.clone(), weight_bytes: None })
+    Ok(Loaded { engine: std::sync::Arc::new(engine), config: config.clone(), weight_bytes: None, profile: None })
 }
 
 #[cfg(not(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu")))]
@@ -235,18 +298,91 @@ fn write_random(folder: &std::path::Path) -> Result<Value, Box<dyn Error>> {
     Ok(json!({"folder": folder, "n_bytes": bytes.len()}))
 }
 
-fn model_speed(subject: &Subject, text: &[u8], bytes: usize, repetitions: usize) -> Result<Value, Box<dyn Error>> {
+/// `n` lengths of mean `mean`, log-normal with a standard deviation of 1.2 in the logarithm, always the same.
+fn log_normal(mean: usize, n: usize) -> Vec<usize> {
+    let mut state = 0x2545_F491_4F6C_DD1Du64;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        ((state >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    };
+    let sigma = 1.2f64;
+    let mut lengths: Vec<f64> = (0..n)
+        .map(|_| (sigma * (-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()).exp())
+        .collect();
+    let scale = (mean * n) as f64 / lengths.iter().sum::<f64>();
+    lengths.iter_mut().for_each(|length| *length *= scale);
+    lengths.into_iter().map(|length| (length as usize).max(1)).collect()
+}
+
+/// Reads all documents, each in a session of its own, on as many threads as the engine has use for, and sums the states of
+/// their patches.
+fn read_pooled(
+    engine: &dyn EntropyEngine,
+    threshold: f32,
+    documents: &[&[TokenId]],
+) -> Result<(), blt_core::EngineError> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut session = engine.session();
+        while let Some(document) = documents.get(next.fetch_add(1, Ordering::Relaxed)) {
+            session.reset();
+            for piece in document.chunks(engine.info().tokens_at_once) {
+                session.push_summed(piece, &mut |signals| {
+                    let over = signals.entropies.iter().enumerate().filter(|&(_, &entropy)| entropy > threshold);
+                    let mut ends: Vec<u32> = over.map(|(i, _)| i as u32 + 1).collect();
+                    ends.push(signals.entropies.len() as u32);
+                    ends
+                })?;
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let n = engine.info().documents_at_once.min(documents.len());
+        let threads: Vec<_> = (0..n).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().expect("a benchmark does not panic"))
+    })
+}
+
+fn model_speed(
+    subject: &Subject,
+    lengths: &[usize],
+    repetitions: usize,
+    pooled: bool,
+) -> Result<Value, Box<dyn Error>> {
     let started = Instant::now();
-    let Loaded { engine, config, weight_bytes } = subject.load(&subject.dtype)?;
+    let Loaded { engine, config, weight_bytes, profile } = subject.load(&subject.dtype)?;
     let load = started.elapsed();
-    let documents: Vec<Vec<TokenId>> =
-        text.chunks(bytes).map(|text| BltTokenizer::default().encode_bytes(text)).collect();
+    let text = subject.text(lengths.iter().sum())?;
+    let mut rest = &text[..];
+    let documents: Vec<Vec<TokenId>> = lengths
+        .iter()
+        .map(|&length| {
+            let (document, after) = rest.split_at(length);
+            rest = after;
+            // No BOS: as many tokens as bytes, as the peers count them.
+            BltTokenizer { add_bos: false, add_eos: false }.encode_bytes(document)
+        })
+        .collect();
     let started = Instant::now();
     engine.session().push(&documents[0][..1], Want::Entropies)?;
     let first_entropy = started.elapsed();
     let slices: Vec<&[TokenId]> = documents.iter().map(Vec::as_slice).collect();
-    let read = || engine.batch(&slices, Want::Entropies).map(drop);
+    // Patches of 4.5 bytes, whatever the weights.
+    let mut entropies = engine.session().push(&documents[0], Want::Entropies)?.entropies;
+    entropies.sort_by(f32::total_cmp);
+    let threshold = entropies[entropies.len() * 7 / 9];
+    let read = || {
+        if pooled {
+            return read_pooled(&*engine, threshold, &slices);
+        }
+        engine.batch(&slices, Want::Entropies).map(drop)
+    };
     read()?; // warm
+    let parts = |profile: &Option<ProfileReader>| profile.as_ref().map(|read| read()).transpose();
+    let before = parts(&profile)?;
     let (mut walls, mut processors) = (Vec::new(), Vec::new());
     for _ in 0..repetitions {
         let (started, processor) = (Instant::now(), ProcessTime::now());
@@ -254,6 +390,13 @@ fn model_speed(subject: &Subject, text: &[u8], bytes: usize, repetitions: usize)
         walls.push(started.elapsed());
         processors.push(processor.elapsed());
     }
+    let seconds_by_part = parts(&profile)?.map(|mut after| {
+        for (part, seconds) in after.as_object_mut().into_iter().flatten() {
+            let earlier = before.as_ref().and_then(|before| before[part].as_f64()).unwrap_or(0.0);
+            *seconds = json!((seconds.as_f64().unwrap_or(0.0) - earlier) / repetitions as f64);
+        }
+        after
+    });
     let (cpu_seconds, wall_seconds) = (median(&mut processors).as_secs_f64(), median(&mut walls).as_secs_f64());
     let n_bytes = text.len() as f64;
     let gflop = n_bytes * flop_per_byte(&config) / 1e9;
@@ -263,7 +406,7 @@ fn model_speed(subject: &Subject, text: &[u8], bytes: usize, repetitions: usize)
         "gflop_per_cpu_second": gflop / cpu_seconds, "load_seconds": load.as_secs_f64(),
         "first_entropy_seconds": first_entropy.as_secs_f64(), "weight_bytes": weight_bytes, "peak_bytes": peak_bytes(),
         "dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads, "ffn_dim": config.ffn_dim,
-        "window": config.window(),
+        "window": config.window(), "seconds_by_part": seconds_by_part,
     }))
 }
 
@@ -274,7 +417,11 @@ fn entropies(loaded: &Loaded, tokens: &[TokenId]) -> Result<Vec<f32>, blt_core::
 
 fn compare(subject: &Subject, text: &[u8], with: &str) -> Result<Value, Box<dyn Error>> {
     let tokens = BltTokenizer::default().encode_bytes(text);
-    let (one, other) = (subject.load(&subject.dtype)?, subject.load(with)?);
+    let one = subject.load(&subject.dtype)?;
+    let other = match with.split_once('/') {
+        Some((engine, dtype)) => Subject { engine: engine.to_owned(), ..subject.clone() }.load(dtype)?,
+        None => subject.load(with)?,
+    };
     let (found, expected) = (entropies(&one, &tokens)?, entropies(&other, &tokens)?);
     let differences: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs()).collect();
     let patcher = Patcher::new(Rule::Global { threshold: one.config.patching.threshold });

@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-mini", &[]),
     ("blt-model", &["blt-core", "blt-checkpoint"]),
     ("blt-cpu", &["blt-core", "blt-checkpoint"]),
+    ("blt-cuda", &["blt-core", "blt-checkpoint"]),
     ("blt-patcher", &["blt-core"]),
     ("blt-modalities-text", &["blt-core"]),
     ("blt-modalities", &["blt-core", "blt-modalities-text"]),
@@ -28,6 +29,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-checkpoint",
             "blt-core",
             "blt-cpu",
+            "blt-cuda",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -38,13 +40,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
-    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-mini", "blt-model", "blt-patcher"]),
+    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
 
 /// Crates with a dependency that the others must not have.
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
+    ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];

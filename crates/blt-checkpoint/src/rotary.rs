@@ -51,6 +51,11 @@ impl RotaryTable {
         Self { inv_freq, near: vec![OnceLock::new(); n_blocks], offsets: OnceLock::new() }
     }
 
+    /// Positions below this have float32 angles.
+    pub fn n_defined(&self) -> usize {
+        self.near.len() * BLOCK
+    }
+
     /// The rotary frequencies, `[head_dim / 2]`.
     pub fn inv_freq(&self) -> &[f32] {
         &self.inv_freq

@@ -71,9 +71,9 @@ pub(crate) struct EngineArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) backend: BackendArg,
-    /// Which device of the backend
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Model")]
-    pub(crate) device: usize,
+    /// Which device of the backend; `all` for every one, of CUDA
+    #[arg(long, value_name = "N", default_value = "0", help_heading = "Model")]
+    pub(crate) device: DeviceArg,
     /// Number type of weights and activations
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) dtype: DtypeArg,
@@ -88,16 +88,36 @@ pub(crate) struct EngineArgs {
     pub(crate) threads: Option<u16>,
 }
 
+/// Devices of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceArg {
+    /// By its number.
+    One(usize),
+    /// All that there are.
+    All,
+}
+
+impl std::str::FromStr for DeviceArg {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            number => number.parse().map(Self::One).map_err(|_| "expected a number, or `all`"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendArg {
-    /// A GPU if this build has a backend for one, else the processor
+    /// An NVIDIA card if there is one, else a GPU if this build has a backend for one, else the processor
     Auto,
     /// The processor
     Cpu,
     /// The processor through Burn: slow, the reference
     #[cfg(feature = "burn-cpu")]
     BurnCpu,
-    /// NVIDIA GPUs through CUDA
+    /// NVIDIA cards, by kernels of our own
     Cuda,
     /// GPUs through Vulkan
     Vulkan,
@@ -109,7 +129,7 @@ pub(crate) enum BackendArg {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DtypeArg {
-    /// The fastest: on a processor that multiplies bf16 numbers that, else f32; on a GPU f16
+    /// The fastest: bf16 on an NVIDIA card and on a processor that multiplies such numbers, f16 on other GPUs, else f32
     Auto,
     /// 32-bit floats
     F32,

@@ -8,7 +8,7 @@ use blt_cpu::{CpuOptions, InstructionSet};
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{BackendArg, DtypeArg, QuantizeArg, ReportArgs, ReportFormat};
+use crate::args::{BackendArg, DeviceArg, DtypeArg, QuantizeArg, ReportArgs, ReportFormat};
 use crate::engine::{Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
@@ -112,7 +112,7 @@ fn burn_backends() -> impl Iterator<Item = Finding> {
 fn embedded_model() -> Finding {
     let what = "embedded model";
     let (backend, dtype, quantize) = (BackendArg::Cpu, DtypeArg::Auto, QuantizeArg::None);
-    let placement = Placement { backend, device: 0, dtype, instructions: None, quantize, threads: 1 };
+    let placement = Placement { backend, device: DeviceArg::One(0), dtype, instructions: None, quantize, threads: 1 };
     match load("embedded", placement) {
         Ok(model) => Finding { what, state: format!("{} loads, hash verified", model.name()), advice: None },
         Err(failure) => {

@@ -6,7 +6,7 @@ use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use blt_core::EntropyEngine;
 use blt_cpu::{CpuEngine, CpuOptions, FloatType, InstructionSet, LoadError, Quantization};
 
-use crate::args::{BackendArg, DtypeArg, EngineArgs, QuantizeArg};
+use crate::args::{BackendArg, DeviceArg, DtypeArg, EngineArgs, QuantizeArg};
 use crate::failure::Failure;
 
 /// A model that computes.
@@ -27,7 +27,7 @@ impl LoadedModel {
 pub(crate) struct Placement {
     pub(crate) backend: BackendArg,
     /// Which device of the backend.
-    pub(crate) device: usize,
+    pub(crate) device: DeviceArg,
     pub(crate) dtype: DtypeArg,
     pub(crate) instructions: Option<InstructionSet>,
     pub(crate) quantize: QuantizeArg,
@@ -52,18 +52,43 @@ impl EngineArgs {
 /// Opens `model` and loads it onto a device.
 pub(crate) fn load(model: &str, placement: Placement) -> Result<LoadedModel, Failure> {
     let source = open_model(model)?;
-    if !placement.backend.is_native() {
-        if placement.instructions.is_some() {
-            return Err(Failure::usage("`--instructions` is for `--backend cpu` only"));
+    let is_for_processor = placement.instructions.is_some() || placement.quantize != QuantizeArg::None;
+    match placement.backend {
+        BackendArg::Cpu => on_processor(source, placement),
+        BackendArg::Auto if is_for_processor => on_processor(source, placement),
+        BackendArg::Auto => {
+            if cuda::is_there() {
+                match cuda::load(source, placement) {
+                    Ok(model) => return Ok(model),
+                    Err(failure) if placement.device == DeviceArg::One(0) => {
+                        tracing::warn!("the NVIDIA card is not used: {failure}");
+                    }
+                    Err(failure) => return Err(failure),
+                }
+                return automatic(open_model(model)?, placement);
+            }
+            automatic(source, placement)
         }
-        if placement.quantize != QuantizeArg::None {
-            return Err(Failure::usage("`--quantize` is for `--backend cpu` only"));
-        }
-        return burn::load(source, placement);
+        _ if placement.instructions.is_some() => Err(Failure::usage("`--instructions` is for `--backend cpu` only")),
+        _ if placement.quantize != QuantizeArg::None => Err(Failure::usage("`--quantize` is for `--backend cpu` only")),
+        BackendArg::Cuda => cuda::load(source, placement),
+        _ => burn::load(source, placement),
     }
-    if placement.device != 0 {
-        return Err(Failure::usage(format!("there is no processor {}", placement.device))
-            .hint(Some("the processor is one device, number 0")));
+}
+
+/// What `auto` means where no NVIDIA card computes.
+fn automatic(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+    if cfg!(any(feature = "vulkan", feature = "metal", feature = "wgpu")) {
+        burn::load(source, placement)
+    } else {
+        on_processor(source, placement)
+    }
+}
+
+/// Loads a model for our own engine on the processor.
+fn on_processor(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+    if placement.device != DeviceArg::One(0) {
+        return Err(Failure::usage("the processor is one device").hint(Some("use `--device 0`, or leave it out")));
     }
     let float = match placement.dtype {
         DtypeArg::Auto => None,
@@ -173,14 +198,55 @@ impl QuantizeArg {
     }
 }
 
-impl BackendArg {
-    /// Whether our own engine computes, and not Burn.
-    pub(crate) fn is_native(self) -> bool {
-        match self {
-            Self::Cpu => true,
-            Self::Auto => !cfg!(any(feature = "vulkan", feature = "metal", feature = "wgpu")),
-            _ => false,
-        }
+/// NVIDIA cards.
+#[cfg(feature = "cuda")]
+mod cuda {
+    use blt_cuda::{CudaEngine, CudaError, CudaOptions, Devices, FloatType};
+
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::args::{DeviceArg, DtypeArg};
+    use crate::failure::Failure;
+
+    /// Whether the driver shows a card.
+    pub(super) fn is_there() -> bool {
+        blt_cuda::devices().is_ok_and(|devices| !devices.is_empty())
+    }
+
+    pub(super) fn load(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+        let failed = |error: CudaError| {
+            let hint = error.hint();
+            Failure::new("cannot load the entropy model", error).hint(hint)
+        };
+        let devices = match placement.device {
+            DeviceArg::One(index) => Devices::One(index),
+            DeviceArg::All => Devices::All,
+        };
+        let float = match placement.dtype {
+            DtypeArg::Auto | DtypeArg::Bf16 => FloatType::Bf16,
+            DtypeArg::F16 => FloatType::F16,
+            DtypeArg::F32 => FloatType::F32,
+        };
+        let name = source.identity().map_err(|error| failed(error.into()))?;
+        let (config, tensors) = source.into_tensors()?;
+        let options = CudaOptions { devices, float, portable: false, profiled: false };
+        let engine = CudaEngine::from_tensors(&config, &name, &options, tensors).map_err(failed)?;
+        Ok(LoadedModel { engine: Box::new(engine), config })
+    }
+}
+
+/// NVIDIA cards, in builds without them.
+#[cfg(not(feature = "cuda"))]
+mod cuda {
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::failure::Failure;
+
+    pub(super) fn is_there() -> bool {
+        false
+    }
+
+    pub(super) fn load(_: ModelSource, _: Placement) -> Result<LoadedModel, Failure> {
+        Err(Failure::usage("backend `cuda` is not compiled into this program")
+            .hint(Some("build with `--features cuda`, or use `--backend cpu`")))
     }
 }
 
@@ -191,7 +257,7 @@ pub(crate) mod burn {
     use blt_model::{Backend, ComputeDevice, EntropyModel, FloatType, LMTransformer};
 
     use super::{LoadedModel, ModelSource, Placement};
-    use crate::args::{BackendArg, DtypeArg};
+    use crate::args::{BackendArg, DeviceArg, DtypeArg};
     use crate::failure::Failure;
 
     /// Loads a model onto one of Burn's devices.
@@ -199,7 +265,10 @@ pub(crate) mod burn {
         // Only the first call of a process can set the pool, and there is one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(placement.threads).build_global();
         let backend = backend(placement.backend)?;
-        let device = device(backend, placement.device)?;
+        let DeviceArg::One(index) = placement.device else {
+            return Err(Failure::usage("`--device all` is for `--backend cuda` only"));
+        };
+        let device = device(backend, index)?;
         let float = match placement.dtype {
             DtypeArg::Auto if backend == Backend::Cpu => FloatType::F32,
             DtypeArg::Auto | DtypeArg::F16 => FloatType::F16,
@@ -270,7 +339,7 @@ pub(crate) mod burn {
             BackendArg::Vulkan => Backend::Vulkan,
             BackendArg::Metal => Backend::Metal,
             BackendArg::Wgpu => Backend::Wgpu,
-            BackendArg::Cuda => return Err(super::no_cuda()),
+            BackendArg::Cuda => unreachable!("CUDA is not one of Burn's backends here"),
         })
     }
 }
@@ -282,13 +351,10 @@ pub(crate) mod burn {
     use clap::ValueEnum;
 
     use super::{LoadedModel, ModelSource, Placement};
-    use crate::args::BackendArg;
+
     use crate::failure::Failure;
 
     pub(super) fn load(_: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
-        if placement.backend == BackendArg::Cuda {
-            return Err(super::no_cuda());
-        }
         let name = placement.backend.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
         Err(Failure::usage(format!("backend `{name}` is not compiled into this program"))
             .hint(Some("build with `--features vulkan`, `metal` or `wgpu`, or use `--backend cpu`")))
@@ -307,9 +373,4 @@ pub(crate) mod burn {
         Failure::usage("this program was built without Burn, so it neither reads nor writes `.bpk` files")
             .hint(Some("build with `--features burn-cpu`, or use safetensors"))
     }
-}
-
-fn no_cuda() -> Failure {
-    Failure::usage("backend `cuda` is not part of this program yet")
-        .hint(Some("NVIDIA cards work through `--backend vulkan` in a build with `--features vulkan`"))
 }

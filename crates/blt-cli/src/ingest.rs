@@ -21,8 +21,8 @@ use serde_json::json;
 
 use crate::Ending;
 use crate::args::{
-    DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat, ReportFormat, SegmentsArg,
-    ViewsArg,
+    BackendArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat,
+    ReportFormat, SegmentsArg, ViewsArg,
 };
 use crate::engine::LoadedModel;
 use crate::failure::Failure;
@@ -75,7 +75,8 @@ fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
     if is_run || args.dry_run || args.batch_stats {
         return Err(Failure::usage("`--quant-stats` is instead of a run: it takes no inputs and no other report"));
     }
-    if !engine.backend.is_native() || engine.device != 0 || !matches!(engine.dtype, DtypeArg::Auto | DtypeArg::F32) {
+    let on_processor = matches!(engine.backend, BackendArg::Auto | BackendArg::Cpu);
+    if !on_processor || engine.device != DeviceArg::One(0) || !matches!(engine.dtype, DtypeArg::Auto | DtypeArg::F32) {
         return Err(Failure::usage("`--quant-stats` computes on the processor in f32"));
     }
     let options = CpuOptions {
@@ -144,7 +145,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         export_json: args.export_json,
         overwrite: args.overwrite,
         limit: args.limit,
-        n_workers: args.engine.n_threads(),
+        n_workers: args.engine.n_threads().max(model.engine.info().documents_at_once),
         prefetch: usize::from(args.prefetch_buffer),
         settings: settings(args, model)?,
         ..IngestOptions::new(inputs, &output, args.patching.encoding(&model.config)?, dim)

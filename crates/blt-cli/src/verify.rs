@@ -10,7 +10,7 @@ use blt_patcher::{NextToken, Rule, moved_starts, patch_starts};
 use serde_json::{Value, json};
 
 use crate::Ending;
-use crate::args::{ModelVerifyArgs, ReportFormat};
+use crate::args::{DeviceArg, ModelVerifyArgs, ReportFormat};
 use crate::engine::{LoadedModel, Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
@@ -33,7 +33,8 @@ struct Comparison {
 
 pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
     let ModelVerifyArgs { backend, dtype, instructions, quantize, .. } = *args;
-    let model = load(&args.model, Placement { backend, device: 0, dtype, instructions, quantize, threads: 0 })?;
+    let model =
+        load(&args.model, Placement { backend, device: DeviceArg::One(0), dtype, instructions, quantize, threads: 0 })?;
     let is_json = args.against.extension().is_some_and(|extension| extension == "json");
     let comparisons = if is_json { against_fixture(args, &model)? } else { against_safetensors(args, &model)? };
     if comparisons.is_empty() {

@@ -19,6 +19,8 @@ pub struct EngineInfo {
     pub device: String,
     /// Tokens to [`push`](Session::push) at once for the engine to be fast.
     pub tokens_at_once: usize,
+    /// Documents to read at once, each in its own [`Session`] on its own thread, for the engine to be busy.
+    pub documents_at_once: usize,
 }
 
 /// Which signals are computed and brought to the host.
@@ -50,6 +52,37 @@ impl Signals {
         self.entropies.append(&mut next.entropies);
         self.norms.append(&mut next.norms);
         self.embeddings.append(&mut next.embeddings);
+    }
+}
+
+/// Signals of consecutive positions without their states, and what was asked for of those.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StateSums {
+    /// Entropies and norms; no embeddings.
+    pub signals: Signals,
+    /// Sums of the pre-norm states over the ranges asked for, `[ranges * dim]`, row by row.
+    pub sums: Vec<f64>,
+}
+
+impl StateSums {
+    /// Takes the states out of `signals` and sums them over the ranges that `ends` asks for, in order.
+    ///
+    /// # Panics
+    ///
+    /// When the ends fall, or the last lies behind the last position.
+    pub fn of(mut signals: Signals, ends: &mut dyn FnMut(&Signals) -> Vec<u32>) -> Self {
+        let states = std::mem::take(&mut signals.embeddings);
+        let dim = states.len() / signals.entropies.len().max(1);
+        let ends = ends(&signals);
+        let mut sums = vec![0.0; ends.len() * dim];
+        let mut start = 0;
+        for (sum, &end) in sums.chunks_exact_mut(dim.max(1)).zip(&ends) {
+            for state in states[start * dim..end as usize * dim].chunks_exact(dim) {
+                sum.iter_mut().zip(state).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            start = end as usize;
+        }
+        Self { signals, sums }
     }
 }
 
@@ -120,6 +153,21 @@ pub trait Session: Send {
     /// Fails on a token outside the vocabulary and when the device fails; the session is then unchanged or must be
     /// [`reset`](Self::reset), respectively.
     fn push(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError>;
+
+    /// Reads `tokens` as [`push`](Self::push) does and sums the states over ranges, where the states are: few numbers
+    /// leave a device that has them. `ends` is told entropies and norms and says where the ranges end, ascending; each
+    /// begins where the one before ends, the first at 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`push`](Self::push).
+    fn push_summed(
+        &mut self,
+        tokens: &[TokenId],
+        ends: &mut dyn FnMut(&Signals) -> Vec<u32>,
+    ) -> Result<StateSums, EngineError> {
+        Ok(StateSums::of(self.push(tokens, Want::All)?, ends))
+    }
 
     /// Forgets everything: the next token is at position 0.
     fn reset(&mut self);

@@ -239,6 +239,7 @@ impl<E: HasKernels> Model<E> {
                 how => format!("cpu {} {} {}", kernels.instructions, float.name(), how.name()),
             },
             tokens_at_once: (8 * threads * kernels.chunk).clamp(1024, 8192),
+            documents_at_once: threads,
         };
         Ok(Self { transformer, kernels, info, threads: Threads::new(threads), idle: Mutex::new(Vec::new()) })
     }

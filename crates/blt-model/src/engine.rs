@@ -56,7 +56,15 @@ impl EntropyModel {
         Self {
             transformer,
             config,
-            info: EngineInfo { model, dim, max_seqlen, window, device, tokens_at_once: MAX_TOKENS_AT_ONCE },
+            info: EngineInfo {
+                model,
+                dim,
+                max_seqlen,
+                window,
+                device,
+                tokens_at_once: MAX_TOKENS_AT_ONCE,
+                documents_at_once: 1,
+            },
         }
     }
 
