@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use blt_core::{EntropyEngine, Patch};
-use blt_ingest::{Encoding, PatchSink, encode_view};
+use blt_ingest::{EmbeddingsOf, Encoding, PatchSink, encode_view};
 
 use crate::Ending;
 use crate::args::PatchArgs;
@@ -89,7 +89,7 @@ impl PatchSink for Collected {
         Ok(())
     }
 
-    fn wants_embeddings(&self) -> bool {
-        false
+    fn wants_embeddings(&self) -> EmbeddingsOf {
+        EmbeddingsOf::Nothing
     }
 }

@@ -47,6 +47,25 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Sums of the states over ranges of the positions, `[ends * dim]`: each begins where the one before ends, the first at
+    /// 0. The numbers are added in order.
+    ///
+    /// # Panics
+    ///
+    /// When the ends fall, the last lies behind the last position, or there are no states.
+    pub fn sum_states(&self, ends: &[u32]) -> Vec<f64> {
+        let dim = self.embeddings.len() / self.entropies.len().max(1);
+        let mut sums = vec![0.0; ends.len() * dim];
+        let mut start = 0;
+        for (sum, &end) in sums.chunks_exact_mut(dim.max(1)).zip(ends) {
+            for state in self.embeddings[start * dim..end as usize * dim].chunks_exact(dim) {
+                sum.iter_mut().zip(state).for_each(|(sum, &value)| *sum += f64::from(value));
+            }
+            start = end as usize;
+        }
+        sums
+    }
+
     /// Appends the signals of the positions that follow.
     pub fn append(&mut self, mut next: Signals) {
         self.entropies.append(&mut next.entropies);
@@ -56,34 +75,12 @@ impl Signals {
 }
 
 /// Signals of consecutive positions without their states, and what was asked for of those.
-#[derive(Debug, Clone, Default, PartialEq)]
 pub struct StateSums {
     /// Entropies and norms; no embeddings.
     pub signals: Signals,
-    /// Sums of the pre-norm states over the ranges asked for, `[ranges * dim]`, row by row.
-    pub sums: Vec<f64>,
-}
-
-impl StateSums {
-    /// Takes the states out of `signals` and sums them over the ranges that `ends` asks for, in order.
-    ///
-    /// # Panics
-    ///
-    /// When the ends fall, or the last lies behind the last position.
-    pub fn of(mut signals: Signals, ends: &mut dyn FnMut(&Signals) -> Vec<u32>) -> Self {
-        let states = std::mem::take(&mut signals.embeddings);
-        let dim = states.len() / signals.entropies.len().max(1);
-        let ends = ends(&signals);
-        let mut sums = vec![0.0; ends.len() * dim];
-        let mut start = 0;
-        for (sum, &end) in sums.chunks_exact_mut(dim.max(1)).zip(&ends) {
-            for state in states[start * dim..end as usize * dim].chunks_exact(dim) {
-                sum.iter_mut().zip(state).for_each(|(sum, &value)| *sum += f64::from(value));
-            }
-            start = end as usize;
-        }
-        Self { signals, sums }
-    }
+    /// Sums of the pre-norm states over the ranges asked for, `[ranges * dim]`, row by row. Engines that compute elsewhere
+    /// give the memory into which their device wrote.
+    pub sums: Box<dyn AsRef<[f64]> + Send>,
 }
 
 /// Everything a model says about one row.
@@ -166,7 +163,11 @@ pub trait Session: Send {
         tokens: &[TokenId],
         ends: &mut dyn FnMut(&Signals) -> Vec<u32>,
     ) -> Result<StateSums, EngineError> {
-        Ok(StateSums::of(self.push(tokens, Want::All)?, ends))
+        let mut signals = self.push(tokens, Want::All)?;
+        let ends = ends(&signals);
+        let sums = Box::new(signals.sum_states(&ends));
+        signals.embeddings.clear();
+        Ok(StateSums { signals, sums })
     }
 
     /// Forgets everything: the next token is at position 0.

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
 use blt_core::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, StateSums, TokenId, Want};
 
-use crate::driver::{Device, Stream};
+use crate::driver::{Device, Pinned, Stream};
 use crate::error::CudaError;
 use crate::layout::{Layout, Weights};
 use crate::model::Model;
@@ -81,6 +81,46 @@ struct OnDevice {
     model: Arc<Model>,
     /// For bringing states here.
     stream: Mutex<Arc<Stream>>,
+    /// Memory that sums came in and nobody reads any more.
+    buffers: Arc<Mutex<Vec<Pinned<f64>>>>,
+}
+
+impl OnDevice {
+    /// Memory for at least `n` numbers.
+    fn take_buffer(&self, n: usize) -> Result<Pinned<f64>, EngineError> {
+        let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fits) = buffers.iter().position(|buffer| buffer.len() >= n) {
+            return Ok(buffers.swap_remove(fits));
+        }
+        // One that is too small makes room for one that is not.
+        buffers.pop();
+        drop(buffers);
+        let new = || {
+            self.model.stream.device.bind()?;
+            Pinned::new(n.next_power_of_two())
+        };
+        new().map_err(|error: CudaError| EngineError::Device(error.to_string()))
+    }
+}
+
+/// Sums in memory that goes back to where it came from.
+struct Sums {
+    numbers: Option<Pinned<f64>>,
+    n: usize,
+    pool: Arc<Mutex<Vec<Pinned<f64>>>>,
+}
+
+impl AsRef<[f64]> for Sums {
+    fn as_ref(&self) -> &[f64] {
+        self.numbers.as_ref().map_or(&[], |numbers| &numbers[..self.n])
+    }
+}
+
+impl Drop for Sums {
+    fn drop(&mut self) {
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.extend(self.numbers.take());
+    }
 }
 
 impl CudaEngine {
@@ -161,7 +201,7 @@ impl CudaEngine {
         let workers = workers.collect::<Result<Vec<_>, _>>()?;
         let devices = models.into_iter().map(|model| {
             let stream = Mutex::new(Stream::new(&model.stream.device)?);
-            Ok::<_, CudaError>(OnDevice { model, stream })
+            Ok::<_, CudaError>(OnDevice { model, stream, buffers: Arc::default() })
         });
         let devices = devices.collect::<Result<Vec<_>, _>>()?;
         Ok(Self { info, config: config.clone(), devices, queue, workers })
@@ -214,7 +254,7 @@ impl CudaEngine {
         device: usize,
         read: impl FnOnce(&Model, &Arc<Stream>) -> Result<R, CudaError>,
     ) -> Result<R, EngineError> {
-        let OnDevice { model, stream } = &self.devices[device];
+        let OnDevice { model, stream, .. } = &self.devices[device];
         let stream = stream.lock().unwrap_or_else(PoisonError::into_inner);
         let result = model.stream.device.bind().and_then(|()| read(model, &stream));
         result.map_err(|error| EngineError::Device(error.to_string()))
@@ -326,19 +366,23 @@ impl Session for CudaSession<'_> {
         ends: &mut dyn FnMut(&Signals) -> Vec<u32>,
     ) -> Result<StateSums, EngineError> {
         if tokens.is_empty() || tokens.len() > self.engine.max_tokens() {
-            return Ok(StateSums::of(self.push(tokens, Want::All)?, ends));
+            let mut signals = self.push(tokens, Want::All)?;
+            let ends = ends(&signals);
+            let sums = Box::new(signals.sum_states(&ends));
+            signals.embeddings.clear();
+            return Ok(StateSums { signals, sums });
         }
         self.engine.check(tokens)?;
         let reply = self.advance(tokens, Want::All, false)?;
         let signals = Signals { entropies: reply.entropies, norms: reply.norms, embeddings: Vec::new() };
         let ends = ends(&signals);
-        let sums = match &reply.states {
-            Some(states) => {
-                self.engine.beside(reply.device, |model, stream| model.sum_states(stream, states, &ends))?
-            }
-            None => Vec::new(),
-        };
-        Ok(StateSums { signals, sums })
+        let n = ends.len() * self.engine.info.dim;
+        let mut numbers = self.engine.devices[reply.device].take_buffer(n)?;
+        if let Some(states) = &reply.states {
+            self.engine.beside(reply.device, |model, stream| model.sum_states(stream, states, &ends, &mut numbers))?;
+        }
+        let pool = self.engine.devices[reply.device].buffers.clone();
+        Ok(StateSums { signals, sums: Box::new(Sums { numbers: Some(numbers), n, pool }) })
     }
 
     fn reset(&mut self) {

@@ -437,8 +437,12 @@ impl Model {
         let (first, m_rows) = (mem(&room.first_visible), I32(m as i32));
         let (kernel, launch, arguments) = match (self.path, &self.maps) {
             (Path::Hopper, Some(maps)) => {
-                let launch =
-                    Launch { blocks: (layout.n_heads, m / 128), threads: 256, shared: HOPPER_ATTENTION_SHARED, overlaps: true };
+                let launch = Launch {
+                    blocks: (layout.n_heads, m / 128),
+                    threads: 256,
+                    shared: HOPPER_ATTENTION_SHARED,
+                    overlaps: true,
+                };
                 (
                     "hopper_attention",
                     launch,
@@ -446,7 +450,8 @@ impl Model {
                 )
             }
             (Path::Plain, _) => {
-                let launch = Launch { blocks: (m.div_ceil(4), layout.n_heads), threads: 128, shared: 0, overlaps: false };
+                let launch =
+                    Launch { blocks: (m.div_ceil(4), layout.n_heads), threads: 128, shared: 0, overlaps: false };
                 let scale = F32(1.0 / (self.config.head_dim as f32).sqrt());
                 let width = I32(layout.head as i32);
                 let arguments =
@@ -552,29 +557,30 @@ impl Model {
         wide.read(stream, n * dim)
     }
 
-    /// Sums of the states of the rows up to each of `ends`, from the one before, `[ends, dim]`.
+    /// Sums of the states of the rows up to each of `ends`, from the one before, to the first of `numbers`, `[ends, dim]`.
     pub(crate) fn sum_states(
         &self,
         stream: &Arc<Stream>,
         states: &Memory,
         ends: &[u32],
-    ) -> Result<Vec<f64>, CudaError> {
+        numbers: &mut Pinned<f64>,
+    ) -> Result<(), CudaError> {
         let dim = self.config.dim;
         let last = ends.last().copied().unwrap_or(0) as usize;
-        assert!(
-            ends.is_sorted() && last * self.layout.model * self.float.n_bytes() <= states.n_bytes(),
-            "ranges of the states"
-        );
+        let a_row = self.layout.model * self.float.n_bytes();
+        assert!(ends.is_sorted() && last * a_row <= states.n_bytes(), "ranges of the states");
+        if ends.is_empty() {
+            return Ok(());
+        }
         let sums = Memory::uninitialized(stream, 8 * ends.len() * dim)?;
         let on_card = Memory::from_slice(stream, ends)?;
         let stride = I32(self.layout.model as i32);
         let arguments = [mem(states), stride, I32(dim as i32), mem(&on_card), mem(&sums)];
-        if !ends.is_empty() {
-            let launch = Launch { blocks: (ends.len(), 1), threads: 256, shared: 0, overlaps: false };
-            // SAFETY: see `start`; the lengths were looked at just now.
-            unsafe { stream.launch(self.program.kernel("sum_ranges"), launch, &arguments) }?;
-        }
-        sums.read(stream, ends.len() * dim)
+        let launch = Launch { blocks: (ends.len(), 1), threads: 256, shared: 0, overlaps: false };
+        // SAFETY: see `start`; the lengths were looked at just now.
+        unsafe { stream.launch(self.program.kernel("sum_ranges"), launch, &arguments) }?;
+        sums.copy_to(stream, numbers, ends.len() * dim)?;
+        stream.wait()
     }
 
     /// Parts of a row's sum of squares: one for each group of columns that a block of the residual product writes.
@@ -634,7 +640,12 @@ impl Model {
                 let cost = |width: usize| tiles(width).div_ceil(n_pairs) * (width + WIDTH_OF_AN_EPILOGUE);
                 let widths = hopper_widths(epilogue).iter().copied();
                 let width = widths.min_by_key(|&width| cost(width)).expect("every product has a width");
-                let launch = Launch { blocks: (2 * tiles(width).min(n_pairs), 1), threads: 384, shared: HOPPER_SHARED, overlaps: true };
+                let launch = Launch {
+                    blocks: (2 * tiles(width).min(n_pairs), 1),
+                    threads: 384,
+                    shared: HOPPER_SHARED,
+                    overlaps: true,
+                };
                 let kernel = self.program.kernel(&format!("hopper_{epilogue}_{width}"));
                 return self.stream.launch(kernel, launch, &[Map(a), Map(&w.maps[&width]), Map(out), structure]);
             }

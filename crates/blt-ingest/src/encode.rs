@@ -8,7 +8,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use blt_core::{
-    BOS_ID, BYTE_OFFSET, ByteRange, EngineError, EntropyEngine, Patch, Session, Signals, TokenId, Want, coherence,
+    BOS_ID, BYTE_OFFSET, ByteRange, EngineError, EngineInfo, EntropyEngine, Patch, Session, Signals, TokenId, Want,
+    coherence,
 };
 use blt_patcher::{DocumentPatcher, NotIncremental, Patcher, Rule, document_starts};
 
@@ -68,8 +69,19 @@ pub trait PatchSink {
     /// An error ends the encoding.
     fn patch(&mut self, patch: &Patch<'_>) -> io::Result<()>;
 
-    /// Whether patches need their embeddings.
-    fn wants_embeddings(&self) -> bool;
+    /// Which embeddings it takes.
+    fn wants_embeddings(&self) -> EmbeddingsOf;
+}
+
+/// What has embeddings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EmbeddingsOf {
+    /// Nothing: the states stay where they are computed.
+    Nothing,
+    /// Patches: their sums leave the device.
+    Patches,
+    /// Patches and bytes: all states leave the device.
+    Bytes,
 }
 
 /// Why a view could not be encoded.
@@ -124,101 +136,112 @@ pub fn encode_view<R: Read>(
             Boundaries::Given { starts: document_starts(&encoding.patcher, &bytes, &[], delimiters), next: 0 }
         }
         Err(_) => {
-            let mut all = Positions::new(engine, encoding.mode, Want::Entropies);
+            let mut pieces = Pieces::new(engine, encoding.mode, open().map_err(EncodeError::Read)?);
             let (mut bytes, mut entropies) = (Vec::new(), Vec::new());
-            all.read(open().map_err(EncodeError::Read)?, cancelled, |piece, first, signals| {
-                bytes.extend_from_slice(piece);
-                entropies.extend(first);
-                entropies.extend_from_slice(&signals.entropies);
-                Ok(())
-            })?;
+            while let Some(piece) = pieces.next(cancelled)? {
+                bytes.extend_from_slice(&piece.bytes);
+                entropies.extend(pieces.session.push(&piece.tokens, Want::Entropies)?.entropies);
+            }
             Boundaries::Given { starts: document_starts(&encoding.patcher, &bytes, &entropies, delimiters), next: 0 }
         }
     };
-    let wants_states = sink.wants_embeddings() || encoding.prominence == ProminencePool::NormOfMean;
-    let want = if wants_states { Want::All } else { Want::EntropiesAndNorms };
+    let pools_states = encoding.prominence == ProminencePool::NormOfMean;
+    let wanted = sink.wants_embeddings().max(if pools_states { EmbeddingsOf::Patches } else { EmbeddingsOf::Nothing });
     let mut patches = PatchBuilder {
         boundaries,
         pool: encoding.prominence,
-        dim: if wants_states { engine.info().dim } else { 0 },
+        dim: if wanted == EmbeddingsOf::Nothing { 0 } else { engine.info().dim },
         entropy: 0.0,
+        entropies: Vec::new(),
+        starts: Vec::new(),
+        n_cut: 0,
+        cut_length: 0,
         n_bytes: 0,
         n_patches: 0,
         open: None,
     };
-    let mut positions = Positions::new(engine, encoding.mode, want);
-    positions.read(open().map_err(EncodeError::Read)?, cancelled, |bytes, first, signals| {
-        patches.push(bytes, first, signals, sink).map_err(EncodeError::Write)
-    })?;
-    patches.finish(sink).map_err(EncodeError::Write)?;
+    let mut pieces = Pieces::new(engine, encoding.mode, open().map_err(EncodeError::Read)?);
+    while let Some(piece) = pieces.next(cancelled)? {
+        let added = match wanted {
+            EmbeddingsOf::Nothing => {
+                let signals = pieces.session.push(&piece.tokens, Want::EntropiesAndNorms)?;
+                patches.cut(&piece, &signals);
+                patches.add(&piece, &signals, &[], sink)
+            }
+            EmbeddingsOf::Patches => {
+                let summed = pieces.session.push_summed(&piece.tokens, &mut |signals| patches.cut(&piece, signals))?;
+                patches.add(&piece, &summed.signals, (*summed.sums).as_ref(), sink)
+            }
+            EmbeddingsOf::Bytes => {
+                let signals = pieces.session.push(&piece.tokens, Want::All)?;
+                let ends = patches.cut(&piece, &signals);
+                patches.add(&piece, &signals, &signals.sum_states(&ends), sink)
+            }
+        };
+        added.map_err(EncodeError::Write)?;
+    }
+    patches.close(sink).map_err(EncodeError::Write)?;
     Ok(ViewSummary { n_bytes: patches.n_bytes, n_patches: patches.n_patches })
 }
 
-/// Feeds a byte stream to the model piece by piece.
-struct Positions<'a> {
+/// A byte stream cut for the model.
+struct Pieces<'a, R> {
     session: Box<dyn Session + 'a>,
-    want: Want,
+    reader: R,
     /// Tokens given to the model at once.
     tokens_at_once: usize,
     /// In chunked mode: tokens of a row, and how many are left of the current one.
     row: Option<(usize, usize)>,
+    is_first: bool,
 }
 
-impl<'a> Positions<'a> {
-    fn new(engine: &'a dyn EntropyEngine, mode: Mode, want: Want) -> Self {
-        let row = (mode == Mode::Chunked).then_some((engine.info().max_seqlen, engine.info().max_seqlen));
-        Self { session: engine.session(), want, tokens_at_once: engine.info().tokens_at_once, row }
+/// Consecutive bytes and their tokens, before which the first piece has BOS.
+struct Piece {
+    bytes: Vec<u8>,
+    tokens: Vec<TokenId>,
+}
+
+impl Piece {
+    /// Tokens before the first byte.
+    fn n_before(&self) -> usize {
+        self.tokens.len() - self.bytes.len()
+    }
+}
+
+impl<'a, R: Read> Pieces<'a, R> {
+    fn new(engine: &'a dyn EntropyEngine, mode: Mode, reader: R) -> Self {
+        let EngineInfo { max_seqlen, tokens_at_once, .. } = *engine.info();
+        let row = (mode == Mode::Chunked).then_some((max_seqlen, max_seqlen));
+        Self { session: engine.session(), reader, tokens_at_once, row, is_first: true }
     }
 
-    /// Calls `take` with each piece of bytes and the signals of their positions; the first call also has the entropy at
-    /// position 0, which is BOS. An empty stream gives one call without bytes.
-    fn read(
-        &mut self,
-        mut reader: impl Read,
-        cancelled: &AtomicBool,
-        mut take: impl FnMut(&[u8], Option<f32>, &Signals) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        let mut buffer = vec![0; self.tokens_at_once];
-        let mut is_first = true;
-        loop {
-            if cancelled.load(Ordering::Relaxed) {
-                return Err(EncodeError::Cancelled);
-            }
-            let room = self.tokens_at_once - usize::from(is_first);
-            let n_read = fill(&mut reader, &mut buffer[..room]).map_err(EncodeError::Read)?;
-            if n_read == 0 && !is_first {
-                return Ok(());
-            }
-            let bytes = &buffer[..n_read];
-            let bos = is_first.then_some(BOS_ID);
-            let tokens: Vec<TokenId> =
-                bos.into_iter().chain(bytes.iter().map(|&byte| TokenId::from(byte) + BYTE_OFFSET)).collect();
-            let mut signals = self.push(&tokens)?;
-            let first = is_first.then(|| {
-                signals.norms.drain(..signals.norms.len().min(1));
-                let dim = signals.embeddings.len() / tokens.len();
-                signals.embeddings.drain(..dim);
-                signals.entropies.remove(0)
-            });
-            take(bytes, first, &signals)?;
-            is_first = false;
+    /// The next piece, for `session`; the first even if there are no bytes.
+    fn next(&mut self, cancelled: &AtomicBool) -> Result<Option<Piece>, EncodeError> {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(EncodeError::Cancelled);
         }
-    }
-
-    fn push(&mut self, mut tokens: &[TokenId]) -> Result<Signals, EngineError> {
-        let mut signals = Signals::default();
-        while let Some((length, left)) = self.row.as_mut().filter(|(_, left)| *left <= tokens.len()) {
-            let (row, rest) = tokens.split_at(*left);
-            *left = *length;
-            signals.append(self.session.push(row, self.want)?);
-            self.session.reset();
-            tokens = rest;
+        let mut room = self.tokens_at_once;
+        if let Some((length, left)) = &mut self.row {
+            if *left == 0 {
+                self.session.reset();
+                *left = *length;
+            }
+            room = room.min(*left);
         }
+        let bos = self.is_first.then_some(BOS_ID);
+        let mut bytes = vec![0; room - usize::from(self.is_first)];
+        let n_read = fill(&mut self.reader, &mut bytes).map_err(EncodeError::Read)?;
+        bytes.truncate(n_read);
+        if n_read == 0 && !self.is_first {
+            return Ok(None);
+        }
+        self.is_first = false;
+        let tokens: Vec<TokenId> =
+            bos.into_iter().chain(bytes.iter().map(|&byte| TokenId::from(byte) + BYTE_OFFSET)).collect();
         if let Some((_, left)) = &mut self.row {
             *left -= tokens.len();
         }
-        signals.append(self.session.push(tokens, self.want)?);
-        Ok(signals)
+        Ok(Some(Piece { bytes, tokens }))
     }
 }
 
@@ -264,6 +287,13 @@ struct PatchBuilder {
     dim: usize,
     /// Of the position before the next byte.
     entropy: f32,
+    /// Of the bytes of the piece that was cut last: shifted by one against the positions.
+    entropies: Vec<f32>,
+    /// Which bytes of that piece start a patch.
+    starts: Vec<usize>,
+    /// Bytes cut so far, and how many of them are in the last patch.
+    n_cut: u64,
+    cut_length: u32,
     n_bytes: u64,
     n_patches: u64,
     open: Option<OpenPatch>,
@@ -280,39 +310,62 @@ struct OpenPatch {
 }
 
 impl PatchBuilder {
-    fn push(
-        &mut self,
-        bytes: &[u8],
-        first: Option<f32>,
-        signals: &Signals,
-        sink: &mut dyn PatchSink,
-    ) -> io::Result<()> {
-        self.entropy = first.unwrap_or(self.entropy);
-        // The entropies of these bytes: shifted by one against the positions.
-        let mut entropies = Vec::with_capacity(bytes.len());
-        for i in 0..bytes.len() {
-            entropies.push(self.entropy);
-            self.entropy = signals.entropies[i];
+    /// Finds where patches start in a piece. Returns where the ranges of its positions end that belong to one patch each;
+    /// before the first byte's there may be one of its own.
+    fn cut(&mut self, piece: &Piece, signals: &Signals) -> Vec<u32> {
+        let n_before = piece.n_before();
+        self.entropies.clear();
+        self.starts.clear();
+        for (i, &entropy) in signals.entropies.iter().enumerate() {
+            if i >= n_before {
+                self.entropies.push(self.entropy);
+            }
+            self.entropy = entropy;
         }
-        sink.bytes(bytes, &entropies, &signals.norms, &signals.embeddings)?;
-        for (i, &byte) in bytes.iter().enumerate() {
-            if self.boundaries.starts_at(self.n_bytes, byte, entropies[i]) {
+        let mut ends: Vec<u32> = (n_before > 0).then_some(n_before as u32).into_iter().collect();
+        for (i, &byte) in piece.bytes.iter().enumerate() {
+            let starts = self.boundaries.starts_at(self.n_cut, byte, self.entropies[i]);
+            // Longer patches would not fit the outputs.
+            if starts || self.cut_length == i32::MAX as u32 {
+                self.starts.push(i);
+                self.cut_length = 0;
+                if i > 0 {
+                    ends.push((n_before + i) as u32);
+                }
+            }
+            self.cut_length += 1;
+            self.n_cut += 1;
+        }
+        if !piece.bytes.is_empty() {
+            ends.push(piece.tokens.len() as u32);
+        }
+        ends
+    }
+
+    /// Adds the piece that was cut last; `sums` are those of its states over the ranges.
+    fn add(&mut self, piece: &Piece, signals: &Signals, sums: &[f64], sink: &mut dyn PatchSink) -> io::Result<()> {
+        let n_before = piece.n_before();
+        let (norms, entropies_behind) = (&signals.norms[n_before..], &signals.entropies[n_before..]);
+        let embeddings = signals.embeddings.get(n_before * self.dim..).unwrap_or(&[]);
+        sink.bytes(&piece.bytes, &self.entropies, norms, embeddings)?;
+        let mut sums = sums.chunks_exact(self.dim.max(1)).skip(usize::from(n_before > 0));
+        let mut starts = std::mem::take(&mut self.starts).into_iter().peekable();
+        for i in 0..piece.bytes.len() {
+            let starts_here = starts.next_if_eq(&i).is_some();
+            if starts_here {
                 self.close(sink)?;
             }
             let start = self.n_bytes;
             let patch = self.open.get_or_insert_with(|| OpenPatch::new(start, self.dim));
-            let state = &signals.embeddings[i * self.dim..(i + 1) * self.dim];
-            patch.add(entropies[i], signals.norms[i], coherence(signals.norms[i], signals.entropies[i]), state);
-            self.n_bytes += 1;
-            if patch.n_bytes == i32::MAX as u32 {
-                self.close(sink)?; // longer patches would not fit the outputs
+            if (starts_here || i == 0)
+                && let Some(sum) = sums.next()
+            {
+                patch.embedding.iter_mut().zip(sum).for_each(|(whole, part)| *whole += part);
             }
+            patch.add(self.entropies[i], norms[i], coherence(norms[i], entropies_behind[i]));
+            self.n_bytes += 1;
         }
         Ok(())
-    }
-
-    fn finish(&mut self, sink: &mut dyn PatchSink) -> io::Result<()> {
-        self.close(sink)
     }
 
     fn close(&mut self, sink: &mut dyn PatchSink) -> io::Result<()> {
@@ -350,12 +403,11 @@ impl OpenPatch {
         }
     }
 
-    fn add(&mut self, entropy: f32, norm: f32, coherence: f32, state: &[f32]) {
+    fn add(&mut self, entropy: f32, norm: f32, coherence: f32) {
         self.n_bytes += 1;
         self.entropy += f64::from(entropy);
         self.coherence += f64::from(coherence);
         self.norm += f64::from(norm);
         self.largest_norm = self.largest_norm.max(norm);
-        self.embedding.iter_mut().zip(state).for_each(|(sum, &value)| *sum += f64::from(value));
     }
 }

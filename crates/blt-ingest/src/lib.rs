@@ -30,7 +30,7 @@ mod plan;
 mod run;
 mod source;
 
-pub use encode::{EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
+pub use encode::{EmbeddingsOf, EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
 pub use entropy_summary::output_entropies;
 pub use error::{IngestError, SourceError};
 pub use id::{id_of_path, path_text};

@@ -14,7 +14,7 @@ use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::encode::{EncodeError, PatchSink, encode_view};
+use crate::encode::{EmbeddingsOf, EncodeError, PatchSink, encode_view};
 use crate::error::{IngestError, SourceError};
 use crate::id::is_plain_name;
 use crate::journal::{Journal, Row, Status};
@@ -528,8 +528,12 @@ impl PatchSink for Outputs<'_> {
         self.file.patch(patch)
     }
 
-    fn wants_embeddings(&self) -> bool {
-        self.file.embeddings() != Embeddings::None
+    fn wants_embeddings(&self) -> EmbeddingsOf {
+        match self.file.embeddings() {
+            Embeddings::None => EmbeddingsOf::Nothing,
+            Embeddings::Patch => EmbeddingsOf::Patches,
+            Embeddings::Byte => EmbeddingsOf::Bytes,
+        }
     }
 }
 

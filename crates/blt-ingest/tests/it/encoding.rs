@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 
 use blt_core::{BltTokenizer, ByteRange, EntropyEngine, Patch, Signals, Want, coherence};
-use blt_ingest::{EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
+use blt_ingest::{EmbeddingsOf, EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
 use blt_patcher::{Patcher, Rule, document_starts};
 use proptest::prelude::*;
 
@@ -12,6 +12,8 @@ use crate::MODEL;
 
 #[derive(Debug, Default)]
 struct Collected {
+    /// Without embeddings of bytes.
+    is_for_patches: bool,
     bytes: Vec<u8>,
     entropies: Vec<f32>,
     prominence: Vec<f32>,
@@ -34,8 +36,8 @@ impl PatchSink for Collected {
         Ok(())
     }
 
-    fn wants_embeddings(&self) -> bool {
-        true
+    fn wants_embeddings(&self) -> EmbeddingsOf {
+        if self.is_for_patches { EmbeddingsOf::Patches } else { EmbeddingsOf::Bytes }
     }
 }
 
@@ -43,6 +45,19 @@ fn encode(bytes: &[u8], encoding: &Encoding) -> (Collected, ViewSummary) {
     let mut sink = Collected::default();
     let summary = encode_view(&*MODEL, encoding, || Ok(bytes), &[], &mut sink, &AtomicBool::new(false)).unwrap();
     (sink, summary)
+}
+
+/// Sums of states that never leave their device are those of the states that do.
+#[test]
+fn embeddings_of_patches_need_none_of_bytes() {
+    // Longer than a piece, so that patches lie across.
+    let bytes = blt_testkit::prose(2 * MODEL.info().tokens_at_once + 777, 8);
+    let encoding = Encoding { prominence: ProminencePool::NormOfMean, ..Encoding::global(2.0) };
+    let (with_bytes, _) = encode(&bytes, &encoding);
+    let mut sink = Collected { is_for_patches: true, ..Collected::default() };
+    encode_view(&*MODEL, &encoding, || Ok(&bytes[..]), &[], &mut sink, &AtomicBool::new(false)).unwrap();
+    assert!(sink.embeddings.is_empty() && !with_bytes.embeddings.is_empty());
+    assert_eq!(sink.patches, with_bytes.patches);
 }
 
 /// The definitions of the contract, applied plainly to the signals of one pass.
@@ -61,6 +76,7 @@ fn plainly(bytes: &[u8], signals: &Signals, encoding: &Encoding) -> Collected {
         (range, mean(&|i| signals.entropies[i]) as f32, prominence, coherence as f32, embedding)
     });
     Collected {
+        is_for_patches: false,
         bytes: bytes.to_vec(),
         entropies: signals.entropies[..n].to_vec(),
         prominence: signals.norms[1..].to_vec(),
