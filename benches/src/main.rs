@@ -406,7 +406,7 @@ fn model_speed(
         "gflop_per_cpu_second": gflop / cpu_seconds, "load_seconds": load.as_secs_f64(),
         "first_entropy_seconds": first_entropy.as_secs_f64(), "weight_bytes": weight_bytes, "peak_bytes": peak_bytes(),
         "dim": config.dim, "n_layers": config.n_layers, "n_heads": config.n_heads, "ffn_dim": config.ffn_dim,
-        "window": config.window(), "seconds_by_part": seconds_by_part,
+        "window": config.window(), "seconds_by_part": seconds_by_part, "threshold_nats": threshold,
     }))
 }
 

@@ -15,7 +15,8 @@ const TEXT: &str = "samples/prose/lighthouse.txt";
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// `cpu` for our own engine, or backends of Burn: `burn-cpu`, `vulkan`, `metal` or `wgpu`
+    /// `cpu` for our own engine, `cuda` alone for checks and times on NVIDIA cards, or backends of Burn: `burn-cpu`, `vulkan`,
+    /// `metal` or `wgpu`
     #[arg(long, value_delimiter = ',', default_values = ["cpu"])]
     backend: Vec<String>,
     /// Number types, perhaps with instructions and quantization: `auto`, `f32`, `bf16`, `f32:avx2`, `bf16+int8`, ...
@@ -39,6 +40,9 @@ pub(crate) struct BenchArgs {
     /// Run this peer in the same turns, and print ratios
     #[arg(long, value_enum)]
     against: Option<Peer>,
+    /// With `cuda`: spread documents over every card
+    #[arg(long)]
+    all_devices: bool,
     /// Use the programs that are built already
     #[arg(long)]
     no_build: bool,
@@ -68,6 +72,12 @@ struct PeerCase {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
+    if args.backend == ["cuda"] {
+        return on_cards(args);
+    }
+    if args.all_devices || args.backend.iter().any(|backend| backend == "cuda") {
+        return Err("`--backend cuda` stands alone, and `--all-devices` is for it".to_owned());
+    }
     let program = build(args)?;
     let python = args.against.map(|Peer::Torch| python()).transpose()?;
     let all = std::thread::available_parallelism().map_or(1, usize::from);
@@ -129,6 +139,24 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     io::stdout().write_all(table.as_bytes()).map_err(|error| error.to_string())
 }
 
+/// Checks and times on NVIDIA cards; the script also runs where there is no cargo.
+fn on_cards(args: &BenchArgs) -> Result<(), String> {
+    let bench = build(args)?;
+    let mut script = Command::new("python3");
+    script.arg(root().join("benches/gpu.py")).arg("--bench").arg(&bench);
+    script.arg("--cli").arg(bench.with_file_name(format!("blt-cli{}", env::consts::EXE_SUFFIX)));
+    script.args(["--repetitions", &args.repetitions.to_string()]).arg("--model").args(&args.model);
+    script.args(args.all_devices.then_some("--all-devices"));
+    if let Some(Peer::Torch) = args.against {
+        script.args(["--against", "torch"]);
+    }
+    match script.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("a check failed, or the script did: {status}")),
+        Err(error) => Err(format!("cannot run python3: {error}")),
+    }
+}
+
 fn parse_shape(shape: &str) -> Result<(usize, usize), String> {
     let parts = shape.split_once('x').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     parts.filter(|&(a, b)| a > 0 && b > 0).ok_or_else(|| format!("`{shape}` is not THREADSxDOCUMENTS"))
@@ -139,8 +167,10 @@ fn build(args: &BenchArgs) -> Result<PathBuf, String> {
     let cargo = || Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     if !args.no_build {
         let mut build = cargo();
-        build.args(["build", "--release", "--package", "blt-bench"]);
-        let features: Vec<&str> = args.backend.iter().map(String::as_str).filter(|backend| *backend != "cpu").collect();
+        build.args(["build", "--release", "--package", "blt-bench", "--package", "blt-cli"]);
+        let ours = ["cpu", "cuda"];
+        let burn = args.backend.iter().filter(|backend| !ours.contains(&backend.as_str()));
+        let features: Vec<String> = burn.map(|backend| format!("blt-bench/{backend}")).collect();
         if !features.is_empty() {
             build.args(["--features", &features.join(",")]);
         }

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
         processor(),
     ];
     findings.extend(InstructionSet::ALL.map(instructions));
+    findings.extend(cuda());
     findings.extend(burn_backends());
     findings.push(embedded_model());
     findings.push(ffmpeg());
@@ -94,7 +95,47 @@ fn instructions(set: InstructionSet) -> Finding {
     Finding { what, state, advice: None }
 }
 
-/// The GPU backends and Burn on the processor.
+/// The NVIDIA cards, or why there are none.
+#[cfg(feature = "cuda")]
+fn cuda() -> Vec<Finding> {
+    let what = "backend cuda";
+    match blt_cuda::devices() {
+        Ok(devices) if devices.is_empty() => {
+            vec![Finding { what, state: "the NVIDIA driver shows no card".to_owned(), advice: None }]
+        }
+        Ok(devices) => devices
+            .into_iter()
+            .map(|device| {
+                let (major, minor) = device.capability;
+                let state = format!(
+                    "device {}: {}, compute capability {major}.{minor}, {} multiprocessors, {} GiB, bf16 by {}",
+                    device.index,
+                    device.name,
+                    device.n_multiprocessors,
+                    device.memory >> 30,
+                    device.path
+                );
+                Finding { what, state, advice: None }
+            })
+            .collect(),
+        Err(error) => {
+            let advice = match &error {
+                // Nothing is amiss on a machine that never had a card.
+                blt_cuda::CudaError::NoDriver => None,
+                _ => error.hint().map(str::to_owned),
+            };
+            vec![Finding { what, state: format!("not used: {error}"), advice }]
+        }
+    }
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda() -> Vec<Finding> {
+    let advice = Some("build with `--features cuda` to use it".to_owned());
+    vec![Finding { what: "backend cuda", state: "not in this build".to_owned(), advice }]
+}
+
+/// The GPU backends of Burn, and Burn on the processor.
 fn burn_backends() -> impl Iterator<Item = Finding> {
     let backends = [
         ("backend vulkan", cfg!(feature = "vulkan"), "vulkan"),
