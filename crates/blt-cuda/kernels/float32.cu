@@ -69,45 +69,69 @@ extern "C" __global__ void rotate(float* qkv, int stride, int n_rotated, const f
     *x = make_float2(value.x * angle.x - value.y * angle.y, value.x * angle.y + value.y * angle.x);
 }
 
-// out[m, heads * width] = softmax attention of row i over rows first_visible[i] to i. One warp a row and head (blockIdx.y).
-extern "C" __global__ void attention(const float* qkv, int stride, int n_heads, int n_kv_heads, int width, float scale,
-                                     const int* first_visible, float* out, int m) {
-    const i64 row = row_of_warp();
-    const int lane = threadIdx.x & 31, head = blockIdx.y;
-    if (row >= m) return;
-    const float* q = qkv + row * stride + head * width;
-    const float* keys = qkv + (n_heads + head / (n_heads / n_kv_heads)) * width;
-    const float* values = keys + n_kv_heads * width;
-    float largest = -INFINITY, total = 0.f;
-    float sums[8] = {};
-    for (i64 first = first_visible[row]; first <= row; first += 32) {
-        const i64 key = first + lane;
-        float score = -INFINITY;
-        if (key <= row) {
-            score = 0.f;
-            for (int c = 0; c < width; c++) score = fmaf(q[c], keys[key * stride + c], score);
-            score *= scale;
-        }
-        const float above = fmaxf(largest, max_of_warp(score));
-        const float correction = expf(largest - above), weight = expf(score - above);
-        largest = above;
-        total = total * correction + sum_of_warp(weight);
+// out[m, heads * width] = softmax attention of row i over rows first_visible[i] to i. A block takes 32 rows of a head
+// (blockIdx.y), each of its 8 warps 4 of them; keys and values go by in tiles of 32, a key a lane, then a column a lane.
+// Tiles start at multiples of 32 rows, so that a row's result does not depend on the block that it falls into.
+extern "C" __global__ void __launch_bounds__(256) attention(const float* qkv, int stride, int n_heads, int n_kv_heads, int width, float scale,
+                                                            const int* first_visible, float* out, int m) {
+    extern __shared__ float memory[];
+    const int pitch = width + 1, warp = threadIdx.x >> 5, lane = threadIdx.x & 31, head = blockIdx.y, row0 = blockIdx.x * 32;
+    float *keys = memory, *values = keys + 32 * pitch, *queries = values + 32 * pitch;
+    const float* q = qkv + head * width;
+    const float* k = qkv + (n_heads + head / (n_heads / n_kv_heads)) * width;
+    const float* v = k + n_kv_heads * width;
+    for (int i = threadIdx.x; i < 32 * width; i += 256) queries[i] = q[(i64)(row0 + i / width) * stride + i % width] * scale;
+    const int row = row0 + warp * 4;
+    float largest[4], total[4] = {}, sums[4][8] = {};
+    int first[4];
 #pragma unroll
-        for (int i = 0; i < 8; i++) sums[i] *= correction;
-        const int n = min((i64)32, row - first + 1);
-        for (int j = 0; j < n; j++) {
-            const float w = __shfl_sync(FULL_WARP, weight, j);
+    for (int r = 0; r < 4; r++) largest[r] = -1e30f, first[r] = first_visible[row + r];
+    for (int tile = first_visible[row0] & ~31; tile < row0 + 32; tile += 32) {
+        __syncthreads();
+        for (int i = threadIdx.x; i < 32 * width; i += 256) {
+            const i64 at = (i64)(tile + i / width) * stride + i % width;
+            keys[i / width * pitch + i % width] = k[at];
+            values[i / width * pitch + i % width] = v[at];
+        }
+        __syncthreads();
+        float weights[4] = {};
+        for (int c = 0; c < width; c++) {
+            const float key = keys[lane * pitch + c];
+#pragma unroll
+            for (int r = 0; r < 4; r++) weights[r] = fmaf(queries[(warp * 4 + r) * width + c], key, weights[r]);
+        }
+#pragma unroll
+        for (int r = 0; r < 4; r++) {
+            const bool is_seen = tile + lane >= first[r] && tile + lane <= row + r;
+            const float score = is_seen ? weights[r] : -INFINITY, above = fmaxf(largest[r], max_of_warp(score));
+            const float correction = expf(largest[r] - above);
+            weights[r] = expf(score - above);
+            largest[r] = above;
+            total[r] = total[r] * correction + sum_of_warp(weights[r]);
+#pragma unroll
+            for (int i = 0; i < 8; i++) sums[r][i] *= correction;
+        }
+        for (int j = 0; j < 32; j++) {
+            float weight[4];
+#pragma unroll
+            for (int r = 0; r < 4; r++) weight[r] = __shfl_sync(FULL_WARP, weights[r], j);
 #pragma unroll
             for (int i = 0; i < 8; i++) {
-                const int c = lane + 32 * i;
-                if (c < width) sums[i] = fmaf(w, values[(first + j) * stride + c], sums[i]);
+                if (lane + 32 * i < width) {
+                    const float value = values[j * pitch + lane + 32 * i];
+#pragma unroll
+                    for (int r = 0; r < 4; r++) sums[r][i] = fmaf(weight[r], value, sums[r][i]);
+                }
             }
         }
     }
 #pragma unroll
-    for (int i = 0; i < 8; i++) {
-        const int c = lane + 32 * i;
-        if (c < width) out[(row * n_heads + head) * width + c] = sums[i] / total;
+    for (int r = 0; r < 4; r++) {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            const int c = lane + 32 * i;
+            if (c < width) out[((i64)(row + r) * n_heads + head) * width + c] = sums[r][i] / total[r];
+        }
     }
 }
 

@@ -16,6 +16,7 @@ mod error;
 mod layout;
 mod model;
 mod program;
+mod room;
 mod step;
 mod worker;
 

@@ -15,7 +15,9 @@ use crate::error::CudaError;
 use crate::layout::{Layout, Weights};
 use crate::program::{
     AMPERE_SHARED, HOPPER_ATTENTION_SHARED, HOPPER_SHARED, Path, Program, ampere_attention_shared, hopper_widths,
+    plain_attention_shared,
 };
+use crate::room::{Host, Maps, Product, Room, Segment};
 use crate::step::{ROWS, Rows};
 
 /// Most rows of a step; more are no faster.
@@ -75,95 +77,6 @@ struct Matrix {
     maps: BTreeMap<usize, TensorMap>,
 }
 
-/// Memory that every step uses anew. Letters: `m` rows, `d` model width, `f` feed-forward width.
-struct Room {
-    tokens: Memory,
-    positions: Memory,
-    first_visible: Memory,
-    segments: Memory,
-    angles: Memory,
-    /// Residual stream, `[m, d]`.
-    x: Memory,
-    /// `[m, heads]`.
-    qkv: Memory,
-    attended: Memory,
-    /// `[m, f]`.
-    hidden: Memory,
-    /// Parts of the sums of squares of `x`; unfused, `x` after its norm.
-    parts: Memory,
-    /// Unfused, gates and ups.
-    gates: Memory,
-    logits: Memory,
-    entropies: Memory,
-    norms: Memory,
-}
-
-/// For the copy engine: what is read as the left side of a product, and what is written.
-struct Maps {
-    x_in: TensorMap,
-    x_out: TensorMap,
-    qkv: TensorMap,
-    attended_in: TensorMap,
-    attended_out: TensorMap,
-    hidden_in: TensorMap,
-    hidden_out: TensorMap,
-}
-
-/// `Segment` of the kernels.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(C)]
-struct Segment {
-    kept: u64,
-    row: i32,
-    n_kept: i32,
-    n_rows: i32,
-}
-
-/// `Product` of the kernels.
-#[repr(C)]
-struct Product {
-    m_tiles: i32,
-    n: i32,
-    k: i32,
-    parts: u64,
-    n_parts: i32,
-    n_columns: f32,
-    eps: f32,
-    angles: u64,
-    half: i32,
-    n_rotated: i32,
-    n_queries: i32,
-    query_scale: f32,
-    residual: u64,
-    new_parts: u64,
-    n_new_parts: i32,
-    logits: u64,
-    n_logits: i32,
-}
-
-/// Where the rows of a step are on this machine, and what comes of them.
-pub(crate) struct Host {
-    tokens: Pinned<u16>,
-    positions: Pinned<i64>,
-    first_visible: Pinned<i32>,
-    segments: Pinned<Segment>,
-    pub(crate) entropies: Pinned<f32>,
-    pub(crate) norms: Pinned<f32>,
-}
-
-impl Host {
-    pub(crate) fn new(capacity: usize) -> Result<Self, CudaError> {
-        Ok(Self {
-            tokens: Pinned::new(capacity)?,
-            positions: Pinned::new(capacity)?,
-            first_visible: Pinned::new(capacity)?,
-            segments: Pinned::new(MAX_PIECES)?,
-            entropies: Pinned::new(capacity)?,
-            norms: Pinned::new(capacity)?,
-        })
-    }
-}
-
 /// What a piece leaves for its document's next piece, and takes from the one before.
 #[derive(Clone, Copy)]
 pub(crate) struct KeptRows<'a> {
@@ -175,7 +88,7 @@ pub(crate) struct KeptRows<'a> {
 }
 
 impl FloatType {
-    fn n_bytes(self) -> usize {
+    pub(crate) fn n_bytes(self) -> usize {
         if self == FloatType::F32 { 4 } else { 2 }
     }
 
@@ -450,8 +363,8 @@ impl Model {
                 )
             }
             (Path::Plain, _) => {
-                let launch =
-                    Launch { blocks: (m.div_ceil(4), layout.n_heads), threads: 128, shared: 0, overlaps: false };
+                let shared = plain_attention_shared(layout.head);
+                let launch = Launch { blocks: (m / 32, layout.n_heads), threads: 256, shared, overlaps: false };
                 let scale = F32(1.0 / (self.config.head_dim as f32).sqrt());
                 let width = I32(layout.head as i32);
                 let arguments =
@@ -678,64 +591,6 @@ impl Model {
         let launch = Launch { blocks: (n.div_ceil(128), m / 128), threads: 256, shared: 0, overlaps: false };
         // SAFETY: see `start`.
         unsafe { self.stream.launch(self.program.kernel("gemm"), launch, &arguments) }
-    }
-}
-
-impl Room {
-    fn n_parts(layout: &Layout, path: Path) -> usize {
-        match path {
-            Path::Plain => 1,
-            Path::Ampere => layout.model.div_ceil(32),
-            // Kernels take them by fours.
-            Path::Hopper => layout.model.div_ceil(64).next_multiple_of(4),
-        }
-    }
-
-    /// Bytes that a row takes.
-    fn bytes_a_row(layout: &Layout, float: FloatType) -> usize {
-        let plain = usize::from(!layout.is_fused);
-        let elements = layout.model + layout.qkv() + layout.queries() + layout.feed_forward * (1 + 2 * plain);
-        let parts = if layout.is_fused { layout.model.div_ceil(32).next_multiple_of(4) } else { layout.model };
-        elements * float.n_bytes() + 4 * (layout.head + parts + layout.logits) + 32
-    }
-
-    fn new(stream: &Arc<Stream>, layout: &Layout, float: FloatType, capacity: usize) -> Result<Self, CudaError> {
-        let zeroed = |bytes: usize| Memory::zeroed(stream, capacity * bytes);
-        let elements = |n: usize| zeroed(n * float.n_bytes());
-        let plain = usize::from(!layout.is_fused);
-        Ok(Self {
-            tokens: zeroed(2)?,
-            positions: zeroed(8)?,
-            first_visible: zeroed(4)?,
-            segments: Memory::zeroed(stream, MAX_PIECES * size_of::<Segment>())?,
-            angles: zeroed(4 * layout.head)?,
-            x: elements(layout.model)?,
-            qkv: elements(layout.qkv())?,
-            attended: elements(layout.queries())?,
-            hidden: elements(layout.feed_forward)?,
-            parts: zeroed(
-                4 * if layout.is_fused { layout.model.div_ceil(32).next_multiple_of(4) } else { layout.model },
-            )?,
-            gates: elements(plain * 2 * layout.feed_forward)?,
-            logits: zeroed(4 * layout.logits)?,
-            entropies: zeroed(4)?,
-            norms: zeroed(4)?,
-        })
-    }
-}
-
-impl Maps {
-    fn new(room: &Room, layout: &Layout, float: FloatType, capacity: usize) -> Result<Self, CudaError> {
-        let map = |memory, width, rows| TensorMap::new(memory, capacity, width, rows, float == FloatType::Bf16);
-        Ok(Self {
-            x_in: map(&room.x, layout.model, 128)?,
-            x_out: map(&room.x, layout.model, 64)?,
-            qkv: map(&room.qkv, layout.qkv(), 64)?,
-            attended_in: map(&room.attended, layout.queries(), 128)?,
-            attended_out: map(&room.attended, layout.queries(), 64)?,
-            hidden_in: map(&room.hidden, layout.feed_forward, 128)?,
-            hidden_out: map(&room.hidden, layout.feed_forward, 64)?,
-        })
     }
 }
 

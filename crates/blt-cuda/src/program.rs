@@ -25,6 +25,11 @@ pub(crate) const HOPPER_SHARED: usize = 4 * 49152 + 2 * 16384 + 1024;
 /// Of attention on Hopper: queries, and five stages of keys and values.
 pub(crate) const HOPPER_ATTENTION_SHARED: usize = 16384 + 5 * 16384 + 1024;
 
+/// Of attention in float32, for heads of width `head`: 32 keys, values and queries.
+pub(crate) fn plain_attention_shared(head: usize) -> usize {
+    4 * 32 * (2 * (head + 1) + head)
+}
+
 /// Of attention on Ampere, for heads of width `head`: two stages of keys and values.
 pub(crate) fn ampere_attention_shared(head: usize) -> usize {
     2 * 2 * 64 * head * 2
@@ -90,7 +95,11 @@ impl Program {
             kernels.insert(name, modules[0].kernel(name, 0)?);
         }
         let own: Vec<(&'static str, usize)> = match path {
-            Path::Plain => ["rms_norm", "gemm", "rotate", "attention", "swiglu"].map(|name| (name, 0)).to_vec(),
+            Path::Plain => {
+                let mut own = ["rms_norm", "gemm", "rotate", "swiglu"].map(|name| (name, 0)).to_vec();
+                own.push(("attention", plain_attention_shared(layout.head)));
+                own
+            }
             Path::Ampere => {
                 let attention = if layout.head == 64 { "ampere_attention_64" } else { "ampere_attention_128" };
                 let products = ["ampere_qkv", "ampere_swiglu", "ampere_residual", "ampere_logits"];

@@ -6,7 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::{Event, Memory};
 use crate::error::CudaError;
-use crate::model::{Host, KeptRows, MAX_PIECES, Model};
+use crate::model::{KeptRows, MAX_PIECES, Model};
+use crate::room::Host;
 use crate::step::{Piece, Rows};
 
 /// Steps of fewer rows wait while a step is on the card: more may come.
