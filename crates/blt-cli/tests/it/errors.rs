@@ -31,6 +31,10 @@ error: the rule `top-k` needs `--patch-size`
         &["patch", "--text", "x", "--backend", "cuda"],
         &["patch", "--text", "x", "--backend", "vulkan"],
         &["patch", "--text", "x", "--device", "3"],
+        &["patch", "--text", "x", "--device", "all"],
+        &["patch", "--text", "x", "--device", "first"],
+        &["patch", "--text", "x", "--backend", "cuda", "--instructions", "avx2"],
+        &["patch", "--text", "x", "--backend", "cuda", "--quantize", "int8"],
         &["patch", "--text", "x", "--quantize", "int2"],
         &["patch", "--text", "x", "--dtype", "f16"],
         &["patch", "--text", "x", "--instructions", "mmx"],
@@ -48,6 +52,17 @@ error: the rule `top-k` needs `--patch-size`
         assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
         assert!(stderr.starts_with("error: ") && output.stdout.is_empty(), "{args:?}: {stderr}");
     }
+}
+
+/// With or without a driver, none of the tests sees a card.
+#[test]
+fn a_missing_card_is_named_and_only_auto_does_without() {
+    let output = run(&["patch", "--text", "x", "--backend", "cuda"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("NVIDIA driver") && stderr.contains("hint: use `--backend cpu`"), "{stderr}");
+    assert!(run(&["patch", "--text", "x", "--backend", "auto"]).status.success());
+    assert!(crate::stdout_of(&["doctor"]).contains("backend cuda"));
 }
 
 #[test]

@@ -9,9 +9,11 @@ mod interruption;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-/// The built program, with nothing of the user's environment that could change its output.
+/// The built program, with nothing of the user's environment that could change its output, and no card: what that computes is
+/// checked by `benches/gpu.py`.
 fn blt_cli() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blt-cli"));
+    command.env("CUDA_VISIBLE_DEVICES", "");
     command.env("NO_COLOR", "1").env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
     command
 }
