@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::kernels::prefer_large;
+
 /// Bytes of a cache line, and of the widest register.
 const LINE: usize = 64;
 
@@ -16,7 +18,9 @@ pub(crate) struct Buffer<T> {
 impl<T: Copy + Default> Buffer<T> {
     /// `len` zeros.
     pub(crate) fn new(len: usize) -> Self {
-        let storage = vec![T::default(); len + LINE / size_of::<T>()];
+        let mut storage = Vec::with_capacity(len + LINE / size_of::<T>());
+        prefer_large(storage.spare_capacity_mut());
+        storage.resize(len + LINE / size_of::<T>(), T::default());
         let start = storage.as_ptr().align_offset(LINE);
         assert!(start + len <= storage.len(), "the offset to a line is less than a line");
         Self { storage, start, len }

@@ -9,6 +9,7 @@
 mod amx;
 mod instructions;
 mod lanes;
+mod pages;
 mod peak;
 mod portable;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use std::marker::PhantomData;
 
 pub use instructions::InstructionSet;
 pub(crate) use lanes::{Arithmetic, INT8_OFFSET, LANES, panel_index};
+pub(crate) use pages::prefer_large;
 
 use crate::element::{Bf16, Element};
 
