@@ -24,8 +24,11 @@ BOUNDS = {
 }
 
 
-def run(command):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=300)
+def run(command, limit=300):
+    try:
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=limit)
+    except subprocess.TimeoutExpired as expired:
+        return 124, (expired.stdout or b"").decode(), f"not done after {limit} seconds"
     return done.returncode, done.stdout, done.stderr
 
 
@@ -111,7 +114,7 @@ def profile(bench, engine):
 
 
 def peers():
-    code, out, err = run([sys.executable, ROOT / "benches/peers/gpu.py"])
+    code, out, err = run([sys.executable, ROOT / "benches/peers/gpu.py"], limit=900)
     print()
     for line in out.splitlines():
         found = json.loads(line)

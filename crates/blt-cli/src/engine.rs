@@ -207,9 +207,16 @@ mod cuda {
     use crate::args::{DeviceArg, DtypeArg};
     use crate::failure::Failure;
 
-    /// Whether the driver shows a card.
+    /// Whether the driver shows a card. A driver that is there and cannot be used is worth a word.
     pub(super) fn is_there() -> bool {
-        blt_cuda::devices().is_ok_and(|devices| !devices.is_empty())
+        match blt_cuda::device_count() {
+            Ok(count) => count > 0,
+            Err(CudaError::NoDriver) => false,
+            Err(error) => {
+                tracing::warn!("NVIDIA cards are not used: {error}");
+                false
+            }
+        }
     }
 
     pub(super) fn load(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {

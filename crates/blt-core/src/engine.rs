@@ -47,6 +47,18 @@ pub struct Signals {
 }
 
 impl Signals {
+    /// Itself, if all entropies are numbers.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one is not finite.
+    pub fn checked(self) -> Result<Self, EngineError> {
+        match self.entropies.iter().position(|entropy| !entropy.is_finite()) {
+            Some(position) => Err(EngineError::NotFinite { position }),
+            None => Ok(self),
+        }
+    }
+
     /// Sums of the states over ranges of the positions, `[ends * dim]`: each begins where the one before ends, the first at
     /// 0. The numbers are added in order.
     ///
@@ -110,6 +122,12 @@ pub enum EngineError {
         position: usize,
         /// Ids below this are valid.
         vocab_size: usize,
+    },
+    /// The model's numbers are none: its weights are damaged, or the number type is too narrow for them.
+    #[error("the model's entropy at position {position} of a piece is not a finite number")]
+    NotFinite {
+        /// Index in the tokens given.
+        position: usize,
     },
     /// The device failed: out of memory, lost, or an unsupported operation.
     #[error("the compute device failed: {0}")]

@@ -61,7 +61,9 @@ extern "C" __global__ void entropy(const float* logits, int stride, int n, float
     }
     total = sum_of_warp(total);
     weighted = sum_of_warp(weighted);
-    if (lane == 0) out[row] = fmaxf(logf(total) - weighted / total, 0.f);
+    // What is no number stays none.
+    const float nats = logf(total) - weighted / total;
+    if (lane == 0) out[row] = nats < 0.f ? 0.f : nats;
 }
 
 // L2 norms of the rows of x[m, d].

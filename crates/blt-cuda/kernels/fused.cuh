@@ -9,7 +9,7 @@
 struct Product {
     // Whole tiles of rows, columns of the result, depth; the last two in elements.
     int m_tiles, n, k;
-    // The rows' sums of squares in parts, a multiple of 4, to scale by 1 / rms; null to leave the rows as they are.
+    // The rows' sums of squares in parts, to scale by 1 / rms; on Hopper a multiple of 4. Null to leave the rows as they are.
     const float* parts;
     int n_parts;
     float n_columns, eps;

@@ -191,9 +191,8 @@ __device__ constexpr u32 stage_bytes() { return 16384 + N * 128; }
 // Of what a warpgroup sends out at once: two tiles of 64 x 64.
 const u32 STAGING_BYTES = 16384;
 
-// out = a * w^T and its epilogue, over tiles of 128 x N results. Two warpgroups compute 64 rows each, one thread of the third
-// keeps the copies going. Blocks stand alone: sharing the columns in a cluster took 1.2 to 1.5 times as long on an H200, as
-// the four stages then wait for each other across multiprocessors.
+// out = a * w^T and its epilogue, over tiles of 128 x N results. The two blocks of a cluster have the same columns, of which each
+// brings half for both. Two warpgroups compute 64 rows each, one thread of the third keeps the copies going.
 template <Epilogue EPILOGUE, int N>
 __device__ __forceinline__ void product(const TensorMap& a, const TensorMap& w, const TensorMap& out, const Product& p) {
     const u32 STAGE = stage_bytes<N>();

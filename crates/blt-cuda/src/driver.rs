@@ -235,11 +235,14 @@ impl Memory {
     pub(crate) fn read<T: Copy + Default>(&self, stream: &Stream, n: usize) -> Result<Vec<T>, CudaError> {
         assert!(size_of::<T>() * n <= self.n_bytes, "the memory is long enough");
         let mut values = vec![T::default(); n];
-        if n > 0 {
+        let copied = match n {
+            0 => Ok(()),
             // SAFETY: both are as long as that, and the values live until the stream has been waited for.
-            unsafe { result::memcpy_dtoh_async(&mut values, self.address, stream.raw) }?;
-        }
+            _ => unsafe { result::memcpy_dtoh_async(&mut values, self.address, stream.raw) },
+        };
+        // Whatever came of the copy: nothing may be freed that the stream still uses.
         stream.wait()?;
+        copied?;
         Ok(values)
     }
 
@@ -272,22 +275,27 @@ impl Drop for Memory {
 pub(crate) struct Pinned<T> {
     pointer: *mut T,
     len: usize,
+    /// Whose context the memory belongs to and must not outlive.
+    device: Arc<Device>,
     _values: PhantomData<T>,
 }
 
 // SAFETY: it is owned memory.
 unsafe impl<T: Send> Send for Pinned<T> {}
+// SAFETY: as above; shared, it is only read.
+unsafe impl<T: Sync> Sync for Pinned<T> {}
 
 impl<T: Copy + Default> Pinned<T> {
-    /// `len` default values. The device's context must be current.
-    pub(crate) fn new(len: usize) -> Result<Self, CudaError> {
+    /// `len` default values.
+    pub(crate) fn new(device: &Arc<Device>, len: usize) -> Result<Self, CudaError> {
+        device.bind()?;
         // SAFETY: the memory is filled before anything reads it, and freed once.
         unsafe {
-            let pointer = result::malloc_host(size_of::<T>() * len, 0)?.cast::<T>();
+            let pointer = result::malloc_host((size_of::<T>() * len).max(1), 0)?.cast::<T>();
             for i in 0..len {
                 pointer.add(i).write(T::default());
             }
-            Ok(Self { pointer, len, _values: PhantomData })
+            Ok(Self { pointer, len, device: device.clone(), _values: PhantomData })
         }
     }
 }
@@ -310,8 +318,10 @@ impl<T> DerefMut for Pinned<T> {
 
 impl<T> Drop for Pinned<T> {
     fn drop(&mut self) {
-        // SAFETY: allocated by us, freed once.
-        let _ = unsafe { result::free_host(self.pointer.cast()) };
+        if self.device.bind().is_ok() {
+            // SAFETY: allocated by us, freed once.
+            let _ = unsafe { result::free_host(self.pointer.cast()) };
+        }
     }
 }
 

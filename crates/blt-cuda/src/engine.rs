@@ -1,6 +1,7 @@
 //! The engine: token slices in, signals out.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -14,13 +15,13 @@ use crate::layout::{Layout, Weights};
 use crate::model::Model;
 use crate::program::Path;
 use crate::step::{Piece, TILE};
-use crate::worker::{Job, Keep, Kept, Queue, Reply, work};
+use crate::worker::{Job, Keep, Kept, Queue, Reply, refuse, work};
 
 /// Number type of weights, activations and the residual stream. Sums, softmax, norms, logits and entropies are float32
 /// always.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FloatType {
-    /// 32 bits: within 2e-4 nats of the float64 reference, at a tenth of the speed.
+    /// 32 bits: within 2e-4 nats of the float64 reference, at a twentieth of the speed.
     F32,
     /// 16 bits, 8 of them exponent.
     Bf16,
@@ -61,8 +62,15 @@ pub struct CudaOptions {
     pub profiled: bool,
 }
 
+/// Weights in the kernels' layout, zeros between them included, may be so many times the model's. More is needed only by models
+/// with heads or widths of a few numbers, which nobody trains but somebody may send.
+const MAX_PADDING: usize = 8;
+
 /// Documents that keep one card busy when they are small.
 const DOCUMENTS_A_DEVICE: usize = 64;
+
+/// Most numbers of a buffer that is kept for later sums: 32 MB.
+const MAX_POOLED_NUMBERS: usize = 4 << 20;
 
 /// Tokens of a long document to push at once.
 const TOKENS_AT_ONCE: usize = 32_768;
@@ -93,13 +101,11 @@ impl OnDevice {
             return Ok(buffers.swap_remove(fits));
         }
         // One that is too small makes room for one that is not.
-        buffers.pop();
+        let too_small = buffers.pop();
         drop(buffers);
-        let new = || {
-            self.model.stream.device.bind()?;
-            Pinned::new(n.next_power_of_two())
-        };
-        new().map_err(|error: CudaError| EngineError::Device(error.to_string()))
+        drop(too_small);
+        let new = Pinned::new(&self.model.stream.device, n.next_power_of_two());
+        new.map_err(|error| EngineError::Device(error.to_string()))
     }
 }
 
@@ -118,8 +124,10 @@ impl AsRef<[f64]> for Sums {
 
 impl Drop for Sums {
     fn drop(&mut self) {
-        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
-        pool.extend(self.numbers.take());
+        // Large ones are rare, and would take the machine's memory for good.
+        if let Some(numbers) = self.numbers.take().filter(|numbers| numbers.len() <= MAX_POOLED_NUMBERS) {
+            self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(numbers);
+        }
     }
 }
 
@@ -163,21 +171,29 @@ impl CudaEngine {
             capability: device.capability,
             what,
         };
+        let max_head = if is_fused { 128 } else { 256 };
+        if layout.head > max_head {
+            return Err(unsupported(
+                &devices[0],
+                format!("heads of width {} in {}", config.head_dim, options.float.name()),
+            ));
+        }
+        if layout.n_weights(config).is_none_or(|packed| packed > MAX_PADDING * config.n_params() + (1 << 24)) {
+            return Err(unsupported(&devices[0], "heads or widths of a few numbers".to_owned()));
+        }
+        let path = |device: &Device| {
+            let best = Path::best(device, options.float);
+            let best = best.ok_or_else(|| unsupported(device, format!("in {}", options.float.name())))?;
+            let is_portable = options.portable || layout.head != 64;
+            Ok::<_, CudaError>(if best == Path::Hopper && is_portable { Path::Ampere } else { best })
+        };
+        let paths = devices.iter().map(|device| path(device)).collect::<Result<Vec<_>, _>>()?;
         let weights = Weights::pack(config, &layout, &mut tensor)?;
-        let mut models = Vec::new();
-        for device in &devices {
-            let mut path = Path::best(device, options.float)
-                .ok_or_else(|| unsupported(device, format!("in {}", options.float.name())))?;
-            if path == Path::Hopper && (options.portable || layout.head != 64) {
-                path = Path::Ampere;
-            }
-            if layout.head > if is_fused { 128 } else { 256 } {
-                return Err(unsupported(
-                    device,
-                    format!("heads of width {} in {}", config.head_dim, options.float.name()),
-                ));
-            }
-            models.push(Arc::new(Model::new(device, path, options.float, config, layout, &weights, options.profiled)?));
+        let (mut models, mut documents_at_once) = (Vec::new(), 0);
+        for (device, path) in devices.iter().zip(paths) {
+            let model = Model::new(device, path, options.float, config, layout, &weights, options.profiled)?;
+            documents_at_once += model.room_for_documents(TOKENS_AT_ONCE)?.clamp(1, DOCUMENTS_A_DEVICE);
+            models.push(Arc::new(model));
         }
         let first = &models[0];
         let several = if models.len() > 1 { format!("{} x ", models.len()) } else { String::new() };
@@ -190,21 +206,28 @@ impl CudaEngine {
             window: config.window(),
             device,
             tokens_at_once: TOKENS_AT_ONCE,
-            documents_at_once: DOCUMENTS_A_DEVICE * models.len(),
+            documents_at_once,
         };
         let queue = Arc::new(Queue::new(models.len()));
-        let workers = models.iter().enumerate().map(|(i, model)| {
-            let (model, queue) = (model.clone(), queue.clone());
-            let thread = std::thread::Builder::new().name(format!("cuda-{i}"));
-            thread.spawn(move || work(i, &model, &queue)).map_err(|error| CudaError::Driver(error.to_string()))
-        });
-        let workers = workers.collect::<Result<Vec<_>, _>>()?;
         let devices = models.into_iter().map(|model| {
             let stream = Mutex::new(Stream::new(&model.stream.device)?);
             Ok::<_, CudaError>(OnDevice { model, stream, buffers: Arc::default() })
         });
         let devices = devices.collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { info, config: config.clone(), devices, queue, workers })
+        let mut engine = Self { info, config: config.clone(), devices, queue, workers: Vec::new() };
+        for (i, device) in engine.devices.iter().enumerate() {
+            let (model, queue) = (device.model.clone(), engine.queue.clone());
+            let compute = move || {
+                // Nobody waits for ever for a worker that has panicked.
+                if catch_unwind(AssertUnwindSafe(|| work(i, &model, &queue))).is_err() {
+                    refuse(i, &model, &queue, "its thread has panicked");
+                }
+            };
+            // If one cannot be started, dropping the engine ends those before it.
+            let thread = std::thread::Builder::new().name(format!("cuda-{i}")).spawn(compute);
+            engine.workers.push(thread.map_err(|error| CudaError::Driver(error.to_string()))?);
+        }
+        Ok(engine)
     }
 
     /// Seconds of the cards' time that each part of all steps so far took; empty unless asked for in the options.
@@ -245,7 +268,7 @@ impl CudaEngine {
     fn job(piece: Piece, keep: Keep, want: Want, wants_logits: bool) -> (Job, Receiver<Result<Reply, String>>) {
         let (reply, answer) = sync_channel(1);
         let (wants_norms, wants_states) = (want != Want::Entropies, want == Want::All);
-        (Job { piece, keep, wants_norms, wants_states, wants_logits, reply }, answer)
+        (Job { piece, keep, wants_norms, wants_states, wants_logits, reply, number: 0 }, answer)
     }
 
     /// Calls `read` with the card's model and a stream beside its worker's.
@@ -395,6 +418,9 @@ impl Session for CudaSession<'_> {
 impl CudaSession<'_> {
     /// Runs a piece of at most `max_tokens`.
     fn advance(&mut self, tokens: &[TokenId], want: Want, wants_logits: bool) -> Result<Reply, EngineError> {
+        if self.position > 0 && self.kept.is_none() {
+            return Err(EngineError::Device("an earlier piece of the document failed; it must be read anew".into()));
+        }
         let piece = self.piece(tokens);
         let keep = self.kept.take().map_or(Keep::First, Keep::Later);
         let (job, answer) = CudaEngine::job(piece, keep, want, wants_logits);

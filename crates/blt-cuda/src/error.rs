@@ -64,7 +64,7 @@ impl CudaError {
             Self::NoDriver | Self::NoDevice => "use `--backend cpu`, or look at what `nvidia-smi` says",
             Self::NoSuchDevice { .. } => "`blt-cli doctor` lists the devices",
             Self::OldDriver { .. } => "install driver 550 or newer, or use `--backend cpu`",
-            Self::Unsupported { .. } => "use `--dtype f32`, or `--backend cpu`",
+            Self::Unsupported { .. } => "use `--backend cpu`; cards before Ampere compute with `--dtype f32`",
             Self::Memory { .. } => "stop what else uses the card, or use `--backend cpu`",
             Self::Driver(_) => "look at what `nvidia-smi` says, or use `--backend cpu`",
         })

@@ -53,6 +53,16 @@ impl Layout {
         self.queries() + self.keys_and_values()
     }
 
+    /// Numbers of all matrices, `None` when there are more than can be counted.
+    pub(crate) fn n_weights(&self, config: &ModelConfig) -> Option<usize> {
+        let attention = self.rows(self.qkv()).checked_mul(self.model)?;
+        let attention = attention.checked_add(self.rows(self.model).checked_mul(self.queries())?)?;
+        let feed_forward = self.rows(2 * self.feed_forward).checked_mul(self.model)?;
+        let feed_forward = feed_forward.checked_add(self.rows(self.model).checked_mul(self.feed_forward)?)?;
+        let layers = attention.checked_add(feed_forward)?.checked_mul(config.n_layers)?;
+        layers.checked_add((self.rows(self.logits) + config.vocab_size).checked_mul(self.model)?)
+    }
+
     /// Rows of a matrix with room for whole tiles.
     fn rows(&self, n: usize) -> usize {
         if self.is_fused { n.next_multiple_of(256) } else { n }

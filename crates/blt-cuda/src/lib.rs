@@ -3,8 +3,8 @@
 //! [`CudaEngine`] gives the signals of [`blt_core::EntropyEngine`]. It needs the driver and nothing else of CUDA: the
 //! kernels are compiled ahead and carried as PTX, the driver's library is loaded when an engine is made.
 //!
-//! One thread a card takes what sessions and batches have queued, packs it into one step without padding between
-//! documents, and keeps the card busy with the next step while the last one's answers go out. So many threads with one
+//! One thread a card takes what sessions and batches have queued, packs it into one step, documents one behind the other at
+//! multiples of 64 rows, and keeps the card busy with the next step while the last one's answers go out. So many threads with one
 //! small document each are as fast as one large batch.
 //!
 //! In bfloat16 or float16 a step runs on the tensor cores: by wgmma and the bulk copy engine on Hopper, by mma.sync on
@@ -38,6 +38,15 @@ pub struct DeviceInfo {
     pub n_multiprocessors: usize,
     /// How a model in bfloat16 would be computed.
     pub path: &'static str,
+}
+
+/// How many cards the driver shows.
+///
+/// # Errors
+///
+/// Fails when there is no driver, or it is too old.
+pub fn device_count() -> Result<usize, CudaError> {
+    driver::Device::count()
 }
 
 /// The cards that the driver shows.

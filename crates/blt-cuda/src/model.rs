@@ -18,7 +18,7 @@ use crate::program::{
     plain_attention_shared,
 };
 use crate::room::{Host, Maps, Product, Room, Segment};
-use crate::step::{ROWS, Rows};
+use crate::step::{ROWS, Rows, TILE};
 
 /// Most rows of a step; more are no faster.
 const MAX_ROWS: usize = 1 << 17;
@@ -165,9 +165,10 @@ impl Model {
         // A quarter of what is free is left to documents and to others.
         let free = device.free_memory()? / 4 * 3;
         let capacity = (free / a_row / ROWS * ROWS).min(MAX_ROWS);
-        if capacity < MIN_ROWS.max((config.window() + 1).next_multiple_of(ROWS) + ROWS) {
-            let needed = (MIN_ROWS.max(2 * config.window()) * a_row / 3 * 4) >> 20;
-            return Err(CudaError::Memory { name: device.name.clone(), free: device.free_memory()? >> 20, needed });
+        let least = MIN_ROWS.max((config.window() + 2 * TILE).next_multiple_of(ROWS) + ROWS);
+        if capacity < least {
+            let (free, needed) = (device.free_memory()? >> 20, (least * a_row / 3 * 4) >> 20);
+            return Err(CudaError::Memory { name: device.name.clone(), free, needed });
         }
         let room = Room::new(&stream, &layout, float, capacity)?;
         let maps = (path == Path::Hopper).then(|| Maps::new(&room, &layout, float, capacity)).transpose()?;
@@ -219,9 +220,19 @@ impl Model {
 
     /// Room for what a document keeps: the keys and values of the last `window - 1` positions, of every layer.
     pub(crate) fn new_kept(&self) -> Result<Memory, CudaError> {
+        Memory::uninitialized(&self.stream, self.kept_bytes())
+    }
+
+    fn kept_bytes(&self) -> usize {
         let positions = self.config.window().saturating_sub(1).max(1);
-        let n = self.layers.len() * positions * self.layout.keys_and_values();
-        Memory::uninitialized(&self.stream, n * self.float.n_bytes())
+        self.layers.len() * positions * self.layout.keys_and_values() * self.float.n_bytes()
+    }
+
+    /// How many documents there is memory for at once, each with what it keeps and, of a piece of `tokens`, its states and
+    /// their sums.
+    pub(crate) fn room_for_documents(&self, tokens: usize) -> Result<usize, CudaError> {
+        let states = tokens * (self.layout.model * self.float.n_bytes() + self.config.dim * 8 / 2);
+        Ok(self.stream.device.free_memory()? / (self.kept_bytes() + states))
     }
 
     /// Starts a step: `rows` go through all layers; entropies, and norms if wanted, come to `host`. `kept` is of the pieces
@@ -491,9 +502,10 @@ impl Model {
         let arguments = [mem(states), stride, I32(dim as i32), mem(&on_card), mem(&sums)];
         let launch = Launch { blocks: (ends.len(), 1), threads: 256, shared: 0, overlaps: false };
         // SAFETY: see `start`; the lengths were looked at just now.
-        unsafe { stream.launch(self.program.kernel("sum_ranges"), launch, &arguments) }?;
-        sums.copy_to(stream, numbers, ends.len() * dim)?;
-        stream.wait()
+        let launched = unsafe { stream.launch(self.program.kernel("sum_ranges"), launch, &arguments) };
+        let copied = sums.copy_to(stream, numbers, ends.len() * dim);
+        // Whatever came of these: nothing may be freed that the stream still uses.
+        stream.wait().and(launched).and(copied)
     }
 
     /// Parts of a row's sum of squares: one for each group of columns that a block of the residual product writes.

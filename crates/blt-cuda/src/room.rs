@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::driver::{Memory, Pinned, Stream, TensorMap};
+use crate::driver::{Device, Memory, Pinned, Stream, TensorMap};
 use crate::engine::FloatType;
 use crate::error::CudaError;
 use crate::layout::Layout;
@@ -86,14 +86,14 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(capacity: usize) -> Result<Self, CudaError> {
+    pub(crate) fn new(device: &Arc<Device>, capacity: usize) -> Result<Self, CudaError> {
         Ok(Self {
-            tokens: Pinned::new(capacity)?,
-            positions: Pinned::new(capacity)?,
-            first_visible: Pinned::new(capacity)?,
-            segments: Pinned::new(MAX_PIECES)?,
-            entropies: Pinned::new(capacity)?,
-            norms: Pinned::new(capacity)?,
+            tokens: Pinned::new(device, capacity)?,
+            positions: Pinned::new(device, capacity)?,
+            first_visible: Pinned::new(device, capacity)?,
+            segments: Pinned::new(device, MAX_PIECES)?,
+            entropies: Pinned::new(device, capacity)?,
+            norms: Pinned::new(device, capacity)?,
         })
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Job {
     pub(crate) wants_states: bool,
     pub(crate) wants_logits: bool,
     pub(crate) reply: SyncSender<Result<Reply, String>>,
+    /// Its place in the order of coming, given by the queue.
+    pub(crate) number: u64,
 }
 
 /// What the piece has to do with others of its document.
@@ -61,20 +63,27 @@ struct Jobs {
     shared: VecDeque<Job>,
     /// For the card that keeps their documents.
     bound: Vec<VecDeque<Job>>,
+    /// Number of the next job.
+    next: u64,
+    /// Cards that failed: they answer what is bound to them, and the rest only when there is no other card.
+    failed: Vec<bool>,
     is_closed: bool,
 }
 
 impl Queue {
     pub(crate) fn new(n_devices: usize) -> Self {
         let bound = (0..n_devices).map(|_| VecDeque::new()).collect();
-        let jobs = Mutex::new(Jobs { shared: VecDeque::new(), bound, is_closed: false });
+        let failed = vec![false; n_devices];
+        let jobs = Mutex::new(Jobs { shared: VecDeque::new(), bound, next: 0, failed, is_closed: false });
         Self { jobs, changed: (0..n_devices).map(|_| Condvar::new()).collect() }
     }
 
     /// Queues jobs, all before any is taken.
     pub(crate) fn push(&self, new: impl IntoIterator<Item = Job>) {
         let mut jobs = self.lock();
-        for job in new {
+        for mut job in new {
+            job.number = jobs.next;
+            jobs.next += 1;
             match &job.keep {
                 Keep::Later(kept) => {
                     let device = kept.device;
@@ -84,6 +93,12 @@ impl Queue {
             }
         }
         self.changed.iter().for_each(Condvar::notify_one);
+    }
+
+    /// The card computes no more.
+    fn fail(&self, device: usize) {
+        self.lock().failed[device] = true;
+        self.changed.iter().for_each(Condvar::notify_all);
     }
 
     /// No more comes: cards end once the queue is empty.
@@ -131,15 +146,33 @@ impl Jobs {
     fn take(&mut self, device: usize, capacity: usize) -> Vec<Job> {
         let mut taken: Vec<Job> = Vec::new();
         let mut n_rows = 0;
-        for queue in [&mut self.bound[device], &mut self.shared] {
-            while let Some(job) = queue.front().filter(|_| taken.len() < MAX_PIECES) {
-                let end = job.piece.start_behind(n_rows) + job.piece.n_rows();
-                if end > capacity {
-                    break;
-                }
-                n_rows = end;
-                taken.extend(queue.pop_front());
+        // Of what any card may take, no more than its share, so that none idles while another has all.
+        let is_alone = self.failed.iter().all(|&failed| failed);
+        let n_cards = self.failed.iter().filter(|&&failed| !failed).count().max(1);
+        let mut share = match self.failed[device] && !is_alone {
+            true => 0,
+            false => self.shared.len().div_ceil(n_cards),
+        };
+        while taken.len() < MAX_PIECES {
+            // The older first.
+            let bound = self.bound[device].front();
+            let shared = self.shared.front().filter(|_| share > 0);
+            let is_bound = match (bound, shared) {
+                (Some(bound), Some(shared)) => bound.number < shared.number,
+                (Some(_), None) => true,
+                (None, Some(_)) => false,
+                (None, None) => break,
+            };
+            let queue = if is_bound { &mut self.bound[device] } else { &mut self.shared };
+            let Some(job) = queue.pop_front() else { break };
+            let end = job.piece.start_behind(n_rows) + job.piece.n_rows();
+            if end > capacity {
+                queue.push_front(job);
+                break;
             }
+            n_rows = end;
+            share -= usize::from(!is_bound);
+            taken.push(job);
         }
         taken
     }
@@ -163,10 +196,11 @@ struct Running {
 
 /// Computes what is in the queue until it is closed. Two steps are under way at most: one on the card, one behind it.
 pub(crate) fn work(device: usize, model: &Arc<Model>, queue: &Queue) {
-    let hosts = model.stream.device.bind().and_then(|()| Ok([Host::new(model.capacity)?, Host::new(model.capacity)?]));
+    let card = &model.stream.device;
+    let hosts = card.bind().and_then(|()| Ok([Host::new(card, model.capacity)?, Host::new(card, model.capacity)?]));
     let mut hosts = match hosts {
         Ok(hosts) => hosts,
-        Err(error) => return refuse(device, model, queue, &error),
+        Err(error) => return refuse(device, model, queue, &error.to_string()),
     };
     let mut running: VecDeque<Step> = VecDeque::new();
     let mut next_host = 0;
@@ -182,17 +216,25 @@ pub(crate) fn work(device: usize, model: &Arc<Model>, queue: &Queue) {
             Vec::new()
         };
         if !jobs.is_empty() {
-            running.extend(start(device, model, jobs, next_host, &mut hosts[next_host]));
-            next_host = 1 - next_host;
+            if let Some(step) = start(device, model, jobs, next_host, &mut hosts[next_host]) {
+                running.push_back(step);
+                next_host = 1 - next_host;
+            }
             continue;
         }
         let Some(step) = running.pop_front() else { continue };
         let ended = step.end.wait();
+        if ended.is_err() {
+            // What the driver reports at the end of a step is for good: illegal access, a card that is gone.
+            queue.fail(device);
+        }
         // The card goes on before the answers go out.
         if running.is_empty() {
             let jobs = queue.try_take(device, model.capacity, 1);
-            if !jobs.is_empty() {
-                running.extend(start(device, model, jobs, next_host, &mut hosts[next_host]));
+            if !jobs.is_empty()
+                && let Some(step) = start(device, model, jobs, next_host, &mut hosts[next_host])
+            {
+                running.push_back(step);
                 next_host = 1 - next_host;
             }
         }
@@ -250,8 +292,13 @@ fn try_start(device: usize, model: &Model, mut jobs: Vec<Job>, host: &mut Host) 
         })
         .collect();
     let wants_norms = jobs.iter().any(|job| job.wants_norms);
+    // A step that was begun and cannot be ended still uses `host` and what its documents keep.
+    let abandon = |jobs, error| {
+        let _ = model.stream.wait();
+        Err((jobs, error))
+    };
     if let Err(error) = model.start(&rows, &segments, wants_norms, host) {
-        return Err((jobs, error));
+        return abandon(jobs, error);
     }
     let mut copies = Vec::with_capacity(jobs.len());
     for (job, &row) in jobs.iter().zip(&rows.starts) {
@@ -260,12 +307,12 @@ fn try_start(device: usize, model: &Model, mut jobs: Vec<Job>, host: &mut Host) 
         let logits = job.wants_logits.then(|| model.logits(row, n)).transpose();
         match (states, logits) {
             (Ok(states), Ok(logits)) => copies.push((states, logits)),
-            (Err(error), _) | (_, Err(error)) => return Err((jobs, error)),
+            (Err(error), _) | (_, Err(error)) => return abandon(jobs, error),
         }
     }
     let end = match model.stream.mark() {
         Ok(end) => end,
-        Err(error) => return Err((jobs, error)),
+        Err(error) => return abandon(jobs, error),
     };
     let running = jobs.into_iter().zip(rows.starts).zip(kept.into_iter().zip(copies));
     let running =
@@ -274,8 +321,60 @@ fn try_start(device: usize, model: &Model, mut jobs: Vec<Job>, host: &mut Host) 
 }
 
 /// Answers everything with `error`.
-fn refuse(device: usize, model: &Model, queue: &Queue, error: &CudaError) {
+pub(crate) fn refuse(device: usize, model: &Model, queue: &Queue, error: &str) {
+    queue.fail(device);
     while let Some(jobs) = queue.take(device, model.capacity) {
-        jobs.into_iter().for_each(|job| drop(job.reply.send(Err(error.to_string()))));
+        jobs.into_iter().for_each(|job| drop(job.reply.send(Err(error.to_owned()))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::sync_channel;
+
+    use super::*;
+
+    /// A document of `n` tokens, whose answer nobody waits for.
+    fn document(n: usize) -> Job {
+        let piece = Piece { tokens: vec![1; n], position: 0, n_kept: 0, first_visible: vec![0; n] };
+        let (reply, _) = sync_channel(1);
+        let (wants_norms, wants_states, wants_logits) = (false, false, false);
+        Job { piece, keep: Keep::Nothing, wants_norms, wants_states, wants_logits, reply, number: 0 }
+    }
+
+    fn lengths(jobs: &[Job]) -> Vec<usize> {
+        jobs.iter().map(|job| job.piece.tokens.len()).collect()
+    }
+
+    #[test]
+    fn a_step_takes_what_fits_in_order() {
+        let queue = Queue::new(1);
+        queue.push([100, 60, 64, 1000, 5].map(document));
+        // 100 and 60 rows and 64 begin at 0, 128 and 192; 1000 more do not fit.
+        assert_eq!(queue.take(0, 256).map(|jobs| lengths(&jobs)), Some(vec![100, 60, 64]));
+        assert!(queue.try_take(0, 2000, 1006).is_empty(), "too few rows are waiting");
+        assert_eq!(lengths(&queue.try_take(0, 2000, 1005)), [1000, 5]);
+        queue.close();
+        assert!(queue.take(0, 256).is_none());
+    }
+
+    #[test]
+    fn cards_share_what_waits() {
+        let queue = Queue::new(2);
+        queue.push([1, 2, 3, 4].map(document));
+        assert_eq!(lengths(&queue.try_take(0, 4096, 1)), [1, 2]);
+        assert_eq!(lengths(&queue.try_take(1, 4096, 1)), [3]);
+        queue.fail(0);
+        assert!(queue.try_take(0, 4096, 1).is_empty(), "another card computes it");
+        assert_eq!(lengths(&queue.try_take(1, 4096, 1)), [4]);
+    }
+
+    #[test]
+    fn the_last_card_that_failed_answers_everything() {
+        let queue = Queue::new(2);
+        queue.fail(0);
+        queue.fail(1);
+        queue.push([1, 2].map(document));
+        assert_eq!(lengths(&queue.try_take(1, 4096, 1)), [1, 2]);
     }
 }

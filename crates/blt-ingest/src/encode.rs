@@ -140,7 +140,7 @@ pub fn encode_view<R: Read>(
             let (mut bytes, mut entropies) = (Vec::new(), Vec::new());
             while let Some(piece) = pieces.next(cancelled)? {
                 bytes.extend_from_slice(&piece.bytes);
-                entropies.extend(pieces.session.push(&piece.tokens, Want::Entropies)?.entropies);
+                entropies.extend(pieces.session.push(&piece.tokens, Want::Entropies)?.checked()?.entropies);
             }
             Boundaries::Given { starts: document_starts(&encoding.patcher, &bytes, &entropies, delimiters), next: 0 }
         }
@@ -164,16 +164,16 @@ pub fn encode_view<R: Read>(
     while let Some(piece) = pieces.next(cancelled)? {
         let added = match wanted {
             EmbeddingsOf::Nothing => {
-                let signals = pieces.session.push(&piece.tokens, Want::EntropiesAndNorms)?;
+                let signals = pieces.session.push(&piece.tokens, Want::EntropiesAndNorms)?.checked()?;
                 patches.cut(&piece, &signals);
                 patches.add(&piece, &signals, &[], sink)
             }
             EmbeddingsOf::Patches => {
                 let summed = pieces.session.push_summed(&piece.tokens, &mut |signals| patches.cut(&piece, signals))?;
-                patches.add(&piece, &summed.signals, (*summed.sums).as_ref(), sink)
+                patches.add(&piece, &summed.signals.checked()?, (*summed.sums).as_ref(), sink)
             }
             EmbeddingsOf::Bytes => {
-                let signals = pieces.session.push(&piece.tokens, Want::All)?;
+                let signals = pieces.session.push(&piece.tokens, Want::All)?.checked()?;
                 let ends = patches.cut(&piece, &signals);
                 patches.add(&piece, &signals, &signals.sum_states(&ends), sink)
             }
