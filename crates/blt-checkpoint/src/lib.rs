@@ -11,7 +11,8 @@
 //! # Ok::<(), blt_checkpoint::CheckpointError>(())
 //! ```
 //!
-//! The rotary table, too, is here: every engine rotates by the same angles, and their rounding is part of the model.
+//! The rotary table and the rule of what a token sees, too, are here: every engine rotates by the same angles, whose rounding is
+//! part of the model, and looks at the same positions.
 //!
 //! It knows no framework and no device, so engines with and without one share it.
 
@@ -20,6 +21,7 @@ mod error;
 mod layout;
 mod rotary;
 mod safetensors_file;
+mod visibility;
 mod write;
 
 pub use config::{AttentionScope, ModelConfig, PUBLISHED_THRESHOLD, Patching};
@@ -27,4 +29,5 @@ pub use error::CheckpointError;
 pub use layout::{Layout, TensorSpec, expected_tensors};
 pub use rotary::RotaryTable;
 pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo};
+pub use visibility::Visibility;
 pub use write::{StoredDtype, safetensors_bytes};

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, Visibility};
 use blt_core::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, TokenId, Want};
 
 use crate::element::Bf16;
@@ -261,7 +261,7 @@ impl<E: HasKernels> Model<E> {
         let blocks = self.ring_blocks(1);
         let window = || Window::new(blocks, self.transformer.window_block_len());
         let windows = (0..self.transformer.n_layers()).map(|_| window()).collect();
-        CpuSession { model: self, windows, position: 0, document_start: 0 }
+        CpuSession { model: self, windows, visibility: Visibility::new(&self.transformer.config) }
     }
 
     /// Blocks of a window through which `n_threads` follow each other. A thread that writes its chunk must not reach, from
@@ -340,10 +340,8 @@ struct CpuSession<'a, E: HasKernels> {
     model: &'a Model<E>,
     /// One a layer.
     windows: Vec<Window<E>>,
-    /// Position of the next token.
-    position: u64,
-    /// Where the current document began: one past the last EOS.
-    document_start: u64,
+    /// Where the next token is, and what it sees.
+    visibility: Visibility,
 }
 
 impl<E: HasKernels> Session for CpuSession<'_, E> {
@@ -354,8 +352,7 @@ impl<E: HasKernels> Session for CpuSession<'_, E> {
 
     /// Nothing seen: what the windows hold lies before `first_visible` of every token to come, and is never read.
     fn reset(&mut self) {
-        self.position = 0;
-        self.document_start = 0;
+        self.visibility.restart();
     }
 }
 
@@ -372,9 +369,9 @@ impl<E: HasKernels> CpuSession<'_, E> {
     /// Runs `tokens` through the model on `asked` threads, one behind the other, or on fewer if the system has no more.
     fn compute(&mut self, tokens: &[TokenId], want: Want, asked: usize, mut logits: Option<&mut Vec<f32>>) -> Signals {
         let model = self.model;
-        let first_visible = self.first_visible(tokens);
-        let chunks = cut(tokens, self.position, &first_visible, model.kernels.chunk);
-        self.position += tokens.len() as u64;
+        let position = self.visibility.position();
+        let first_visible = self.visibility.read(tokens);
+        let chunks = cut(tokens, position, &first_visible, model.kernels.chunk);
         let mut all = Signals::default();
         if asked <= 1 {
             model.with_scratch(|scratch| {
@@ -421,22 +418,6 @@ impl<E: HasKernels> CpuSession<'_, E> {
             all.append(results[i % n_threads].next().expect("a thread gives one result a chunk"));
         }
         all
-    }
-
-    /// For each token the first position it sees, by the window and, if documents are kept apart, the last EOS.
-    fn first_visible(&mut self, tokens: &[TokenId]) -> Vec<u64> {
-        let config = &self.model.transformer.config;
-        let (window, separates) = (config.window() as u64, config.separates_documents());
-        let mut position = self.position;
-        let mut visible = Vec::with_capacity(tokens.len());
-        for &token in tokens {
-            position += 1;
-            visible.push(position.saturating_sub(window).max(self.document_start));
-            if separates && token == config.eos_id {
-                self.document_start = position;
-            }
-        }
-        visible
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, Visibility};
 use blt_core::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, StateSums, TokenId, Want};
 
 use crate::driver::{Device, Pinned, Stream};
@@ -261,7 +261,7 @@ impl CudaEngine {
     }
 
     fn new_session(&self) -> CudaSession<'_> {
-        CudaSession { engine: self, kept: None, position: 0, document_start: 0 }
+        CudaSession { engine: self, kept: None, visibility: Visibility::new(&self.config) }
     }
 
     /// A job, and where its answer comes.
@@ -366,10 +366,8 @@ impl EntropyEngine for CudaEngine {
 struct CudaSession<'a> {
     engine: &'a CudaEngine,
     kept: Option<Kept>,
-    /// Position of the next token.
-    position: u64,
-    /// Where the current document began: one past the last EOS.
-    document_start: u64,
+    /// Where the next token is, and what it sees.
+    visibility: Visibility,
 }
 
 impl Session for CudaSession<'_> {
@@ -410,15 +408,14 @@ impl Session for CudaSession<'_> {
 
     fn reset(&mut self) {
         self.kept = None;
-        self.position = 0;
-        self.document_start = 0;
+        self.visibility.restart();
     }
 }
 
 impl CudaSession<'_> {
     /// Runs a piece of at most `max_tokens`.
     fn advance(&mut self, tokens: &[TokenId], want: Want, wants_logits: bool) -> Result<Reply, EngineError> {
-        if self.position > 0 && self.kept.is_none() {
+        if self.visibility.position() > 0 && self.kept.is_none() {
             return Err(EngineError::Device("an earlier piece of the document failed; it must be read anew".into()));
         }
         let piece = self.piece(tokens);
@@ -432,18 +429,9 @@ impl CudaSession<'_> {
 
     /// `tokens` behind what was read before, which are then read.
     fn piece(&mut self, tokens: &[TokenId]) -> Piece {
-        let config = &self.engine.config;
-        let (window, separates) = (config.window() as u64, config.separates_documents());
-        let first = self.position;
-        let mut first_visible = Vec::with_capacity(tokens.len());
-        for &token in tokens {
-            self.position += 1;
-            first_visible.push(self.position.saturating_sub(window).max(self.document_start));
-            if separates && token == config.eos_id {
-                self.document_start = self.position;
-            }
-        }
-        let n_kept = first.min(window.saturating_sub(1)) as usize;
-        Piece { tokens: tokens.to_vec(), position: first, n_kept, first_visible }
+        let position = self.visibility.position();
+        let first_visible = self.visibility.read(tokens);
+        let n_kept = position.min(self.engine.config.window().saturating_sub(1) as u64) as usize;
+        Piece { tokens: tokens.to_vec(), position, n_kept, first_visible }
     }
 }

@@ -1,6 +1,6 @@
 //! The model as an engine: token slices in, signals on host slices out.
 
-use blt_checkpoint::{Checkpoint, ModelConfig};
+use blt_checkpoint::{Checkpoint, ModelConfig, Visibility};
 use blt_core::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, TokenId, Want};
 use burn::tensor::Tensor;
 
@@ -119,7 +119,11 @@ impl EntropyEngine for EntropyModel {
     }
 
     fn session(&self) -> Box<dyn Session + '_> {
-        Box::new(BurnSession { model: self, windows: self.transformer.windows(), position: 0, document_start: 0 })
+        Box::new(BurnSession {
+            model: self,
+            windows: self.transformer.windows(),
+            visibility: self.transformer.visibility.clone(),
+        })
     }
 
     fn row(&self, tokens: &[TokenId]) -> Result<RowOutput, EngineError> {
@@ -181,10 +185,8 @@ fn split_front(signals: &mut Signals, n_tokens: usize, dim: usize) -> Signals {
 struct BurnSession<'a> {
     model: &'a EntropyModel,
     windows: Vec<KeyValueWindow>,
-    /// Position of the next token.
-    position: u64,
-    /// Where the current document began: one past the last EOS.
-    document_start: u64,
+    /// Where the next token is, and what it sees.
+    visibility: Visibility,
 }
 
 impl Session for BurnSession<'_> {
@@ -199,21 +201,19 @@ impl Session for BurnSession<'_> {
 
     fn reset(&mut self) {
         self.windows = self.model.transformer.windows();
-        self.position = 0;
-        self.document_start = 0;
+        self.visibility.restart();
     }
 }
 
 impl BurnSession<'_> {
     fn push_piece(&mut self, tokens: &[TokenId], want: Want) -> Result<Signals, EngineError> {
         let transformer = &self.model.transformer;
-        let n_past = self.position.min(n_kept(transformer.window) as u64) as usize;
-        let first_visible = transformer.first_visible(tokens, self.position, &mut self.document_start);
-        let end = self.position + tokens.len() as u64;
-        let frame =
-            transformer.frame(std::slice::from_ref(&(self.position..end)), self.position, n_past, &first_visible);
+        let position = self.visibility.position();
+        let n_past = position.min(n_kept(transformer.window) as u64) as usize;
+        let first_visible = self.visibility.read(tokens);
+        let positions = position..self.visibility.position();
+        let frame = transformer.frame(std::slice::from_ref(&positions), position, n_past, &first_visible);
         let hidden = transformer.hidden(tokens, &frame, &mut self.windows);
-        self.position = end;
         self.model.signals(hidden, want)
     }
 }

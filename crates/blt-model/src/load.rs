@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, RotaryTable};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, RotaryTable, Visibility};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, RmsNorm};
 use burn::store::ModuleRecord;
@@ -176,7 +176,7 @@ impl LMTransformer {
             norm: weights.norm("norm.weight", dim, config.norm_eps)?,
             output: weights.linear(output, vocab_size, dim)?,
             window: config.window(),
-            document_end: config.separates_documents().then_some(config.eos_id),
+            visibility: Visibility::new(config),
             rotary: Arc::new(RotaryTable::new(config.head_dim, config.rope_theta, config.max_seqlen)),
         })
     }

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use blt_checkpoint::RotaryTable;
+use blt_checkpoint::{RotaryTable, Visibility};
 use burn::module::{Module, Param};
 use burn::nn::{Linear, RmsNorm};
 use burn::tensor::activation::{log_softmax, silu};
@@ -28,9 +28,9 @@ pub struct LMTransformer {
     /// Tokens a position sees at most, itself included.
     #[module(skip)]
     pub(crate) window: usize,
-    /// Id that ends a document, when documents are kept apart.
+    /// What tokens see, at the start of a row.
     #[module(skip)]
-    pub(crate) document_end: Option<u16>,
+    pub(crate) visibility: Visibility,
     #[module(skip)]
     pub(crate) rotary: std::sync::Arc<RotaryTable>,
 }
@@ -137,26 +137,11 @@ impl LMTransformer {
         let mut first_visible = Vec::with_capacity(tokens.len());
         for document in documents {
             let start = first_visible.len() as u64;
-            first_visible.extend(self.first_visible(document, 0, &mut 0).into_iter().map(|position| start + position));
+            first_visible.extend(self.visibility.clone().read(document).into_iter().map(|position| start + position));
         }
         let positions: Vec<_> = documents.iter().map(|document| 0..document.len() as u64).collect();
         let frame = self.frame(&positions, 0, 0, &first_visible);
         self.hidden(&tokens, &frame, &mut self.windows())
-    }
-
-    /// For each token of a stretch that starts at `position`: the first position it sees. `document_start` is where the
-    /// current document began, and is moved past each EOS.
-    pub(crate) fn first_visible(&self, tokens: &[u16], position: u64, document_start: &mut u64) -> Vec<u64> {
-        (position..)
-            .zip(tokens)
-            .map(|(position, &token)| {
-                let visible = (position + 1).saturating_sub(self.window as u64).max(*document_start);
-                if Some(token) == self.document_end {
-                    *document_start = position + 1;
-                }
-                visible
-            })
-            .collect()
     }
 
     /// The frame of a stretch whose first token is at `position` of the packed row; `positions` are those of
