@@ -125,16 +125,8 @@ impl Queue {
     /// The same without waiting; none when there are fewer than `worthwhile` rows.
     fn try_take(&self, device: usize, capacity: usize, worthwhile: usize) -> Vec<Job> {
         let mut jobs = self.lock();
-        let waiting = jobs.bound[device].iter().chain(&jobs.shared).map(|job| job.piece.n_rows());
-        let enough = waiting
-            .scan(0, |sum, n| {
-                Some(*{
-                    *sum += n;
-                    sum
-                })
-            })
-            .any(|sum| sum >= worthwhile);
-        if enough { jobs.take(device, capacity) } else { Vec::new() }
+        let waiting: usize = jobs.bound[device].iter().chain(&jobs.shared).map(|job| job.piece.n_rows()).sum();
+        if waiting >= worthwhile { jobs.take(device, capacity) } else { Vec::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Jobs> {
