@@ -83,7 +83,7 @@ pub(crate) struct EngineArgs {
     /// Instructions of the processor: portable, avx2, avx512, avx512-bf16 or amx-bf16 [default: the best it has]
     #[arg(long, value_name = "SET", help_heading = "Model")]
     pub(crate) instructions: Option<InstructionSet>,
-    /// Processor threads [default: all]
+    /// Processor threads; with a card, how many documents are worked on at once [default: all, with a card 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
 }

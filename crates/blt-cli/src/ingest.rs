@@ -145,7 +145,10 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         export_json: args.export_json,
         overwrite: args.overwrite,
         limit: args.limit,
-        n_workers: args.engine.n_threads().max(model.engine.info().documents_at_once),
+        n_workers: match args.engine.threads {
+            Some(threads) => usize::from(threads),
+            None => args.engine.n_threads().max(model.engine.info().documents_at_once),
+        },
         prefetch: usize::from(args.prefetch_buffer),
         settings: settings(args, model)?,
         ..IngestOptions::new(inputs, &output, args.patching.encoding(&model.config)?, dim)
