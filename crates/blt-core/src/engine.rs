@@ -134,6 +134,18 @@ pub enum EngineError {
     Device(String),
 }
 
+/// Whether all tokens are in a vocabulary of `vocab_size`.
+///
+/// # Errors
+///
+/// Fails with the first that is not.
+pub fn check_tokens(tokens: &[TokenId], vocab_size: usize) -> Result<(), EngineError> {
+    match tokens.iter().position(|&token| usize::from(token) >= vocab_size) {
+        Some(position) => Err(EngineError::Token { token: tokens[position], position, vocab_size }),
+        None => Ok(()),
+    }
+}
+
 /// An entropy model on some device. One engine serves many threads; each document gets its own [`Session`].
 pub trait EntropyEngine: Send + Sync + fmt::Debug {
     /// What this engine is.

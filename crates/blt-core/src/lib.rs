@@ -19,7 +19,9 @@ mod range;
 mod tokens;
 
 pub use document::{DecodeError, Decoder, Document, Modality, Origin, SourceReader, Unit, View, ViewData};
-pub use engine::{EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, StateSums, Want, coherence};
+pub use engine::{
+    EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, StateSums, Want, check_tokens, coherence,
+};
 pub use limits::Limits;
 pub use patch::Patch;
 pub use range::ByteRange;

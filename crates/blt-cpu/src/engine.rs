@@ -250,11 +250,7 @@ impl<E: HasKernels> Model<E> {
     }
 
     fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
-        let vocab_size = self.transformer.config.vocab_size;
-        match tokens.iter().position(|&token| usize::from(token) >= vocab_size) {
-            Some(position) => Err(EngineError::Token { token: tokens[position], position, vocab_size }),
-            None => Ok(()),
-        }
+        blt_core::check_tokens(tokens, self.transformer.config.vocab_size)
     }
 
     fn new_session(&self) -> CpuSession<'_, E> {

@@ -196,9 +196,8 @@ impl CudaEngine {
             models.push(Arc::new(model));
         }
         let first = &models[0];
-        let several = if models.len() > 1 { format!("{} x ", models.len()) } else { String::new() };
-        let device =
-            format!("cuda {several}{} {} {}", first.stream.device.name, first.path.name(), options.float.name());
+        // How many cards there are changes no result, so a run may go on with others.
+        let device = format!("cuda {} {} {}", first.stream.device.name, first.path.name(), options.float.name());
         let info = EngineInfo {
             model: name.to_owned(),
             dim: config.dim,
@@ -247,11 +246,7 @@ impl CudaEngine {
     }
 
     fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
-        let vocab_size = self.config.vocab_size;
-        match tokens.iter().position(|&token| usize::from(token) >= vocab_size) {
-            Some(position) => Err(EngineError::Token { token: tokens[position], position, vocab_size }),
-            None => Ok(()),
-        }
+        blt_core::check_tokens(tokens, self.config.vocab_size)
     }
 
     /// Tokens of a piece, at most: it and what is kept before it must fit into a step.

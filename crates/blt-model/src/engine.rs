@@ -79,11 +79,7 @@ impl EntropyModel {
     }
 
     fn check(&self, tokens: &[TokenId]) -> Result<(), EngineError> {
-        let vocab_size = self.config.vocab_size;
-        match tokens.iter().position(|&token| usize::from(token) >= vocab_size) {
-            Some(position) => Err(EngineError::Token { token: tokens[position], position, vocab_size }),
-            None => Ok(()),
-        }
+        blt_core::check_tokens(tokens, self.config.vocab_size)
     }
 
     /// Signals of pre-norm states `[t, d]`, brought to the host.
