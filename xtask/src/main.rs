@@ -1,12 +1,14 @@
 //! The project's own tasks. `cargo xtask test` is everything that must pass; `tidy` and `bench` are parts of the work.
 
 mod bench;
+mod corpus;
 mod tidy;
 
 use std::env;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
 
@@ -25,6 +27,8 @@ enum Task {
     Tidy,
     /// Measure speed and memory
     Bench(bench::BenchArgs),
+    /// Check the decoders: fixtures against foreign tools, public files, and damaged ones
+    Corpus(corpus::CorpusArgs),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +36,7 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Tidy => tidy::check(),
         Task::Bench(args) => bench::run(&args),
+        Task::Corpus(args) => corpus::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -50,6 +55,9 @@ const FEATURES: &str = "blt-cli/burn-cpu,blt-cli/tokenizers,blt-bench/burn-cpu";
 fn test() -> Result<(), String> {
     cargo(&["fmt", "--all", "--check"])?;
     tidy::check()?;
+    if !has_ffmpeg() {
+        say("ffmpeg is not here: the tests of films and of rarer sounds are left out (Debian: apt-get install ffmpeg)");
+    }
     cargo(&["test", "--workspace", "--features", FEATURES])?;
     cargo(&["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"])?;
     cargo(&["clippy", "-p", "blt-cli", "-p", "blt-bench", "--", "-D", "warnings"])?;
@@ -64,9 +72,29 @@ fn cargo(args: &[&str]) -> Result<(), String> {
         .args(args)
         .current_dir(root())
         .env("RUSTDOCFLAGS", "-D warnings")
+        .envs((!has_ffmpeg()).then_some(("BLT_TESTS_WITHOUT_FFMPEG", "1")))
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
     if status.success() { Ok(()) } else { Err(format!("`cargo {}` failed", args.join(" "))) }
+}
+
+/// Whether films can be decoded here. Where packages can be installed without asking, it is.
+fn has_ffmpeg() -> bool {
+    static FOUND: OnceLock<bool> = OnceLock::new();
+    let runs = |program: &str, args: &[&str]| {
+        let quiet = || Stdio::null();
+        let status = Command::new(program).args(args).stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    *FOUND.get_or_init(|| {
+        if runs("ffprobe", &["-version"]) {
+            return true;
+        }
+        say("$ apt-get install ffmpeg");
+        let install = || runs("apt-get", &["install", "-y", "--no-install-recommends", "ffmpeg"]);
+        // The lists of packages may be old, or not there at all.
+        (install() || runs("apt-get", &["update"]) && install()) && runs("ffprobe", &["-version"])
+    })
 }
 
 /// The root of the repository.

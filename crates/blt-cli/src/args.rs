@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use blt_checkpoint::ModelConfig;
-use blt_core::Modality;
 use blt_cpu::InstructionSet;
 use blt_ingest::{Encoding, Mode, ProminencePool};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
 
 /// Segments any bytes into patches where a byte-level language model is uncertain.
@@ -35,7 +35,7 @@ pub(crate) enum Command {
     /// Say what an output, sidecar, journal or checkpoint holds
     Inspect(InspectArgs),
     /// List the formats known and how each is recognised
-    Formats(ReportArgs),
+    Formats(FormatsArgs),
     /// Describe, convert and check models
     #[command(subcommand)]
     Model(ModelCommand),
@@ -48,6 +48,12 @@ pub(crate) enum Command {
     },
     /// Print the manual page
     Man,
+    /// Decode one source as a request says; the program starts itself with this
+    #[command(hide = true)]
+    DecodeWorker {
+        /// The file with the request
+        request: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -300,6 +306,9 @@ pub(crate) struct IngestArgs {
     /// List the sources and what the journal says of them, and do nothing
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
+    /// Decode and check every source without a model, print a JSON object for each, and write nothing
+    #[arg(long, conflicts_with_all = ["dry_run", "overwrite", "batch_stats", "entropy_histogram"], help_heading = "Output")]
+    pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
     #[arg(long, help_heading = "Reports")]
@@ -320,22 +329,8 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Reports")]
     pub(crate) quant_stats: bool,
 
-    /// Read every source as this
-    #[arg(long, value_enum, default_value = "auto", help_heading = "Decoding")]
-    pub(crate) modality: ModalityArg,
-    /// Units inside texts [default: none]
-    #[arg(long, value_enum, help_heading = "Decoding")]
-    pub(crate) text_segments: Option<SegmentsArg>,
-    /// Tokenizer file for `--text-segments tokens` and `--rule bpe`
-    #[cfg(feature = "tokenizers")]
-    #[arg(long, value_name = "FILE", help_heading = "Decoding")]
-    pub(crate) tokenizer: Option<PathBuf>,
-    /// Views of texts: the file's bytes, the text in UTF-8, or both [default: raw]
-    #[arg(long, value_enum, help_heading = "Decoding")]
-    pub(crate) text_views: Option<ViewsArg>,
-    /// Refuse sources larger than this
-    #[arg(long, value_name = "BYTES", default_value_t = blt_core::Limits::default().max_bytes, help_heading = "Decoding")]
-    pub(crate) max_bytes: u64,
+    #[command(flatten)]
+    pub(crate) decoding: DecodingArgs,
     /// Sources to read ahead
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=4096), help_heading = "Decoding")]
     pub(crate) prefetch_buffer: u16,
@@ -374,41 +369,6 @@ pub(crate) enum EmbeddingDtypeArg {
     Int8,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ModalityArg {
-    /// What it looks like
-    Auto,
-    /// Text in any charset
-    Text,
-    /// Bytes of no known structure
-    Binary,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SegmentsArg {
-    /// None
-    None,
-    /// Words and what is between them
-    Words,
-    /// Lines
-    Lines,
-    /// Paragraphs
-    Paragraphs,
-    /// Tokens of `--tokenizer`
-    #[cfg(feature = "tokenizers")]
-    Tokens,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ViewsArg {
-    /// The file's bytes
-    Raw,
-    /// The text in UTF-8
-    Decoded,
-    /// Both
-    Both,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct InspectArgs {
     /// A file or folder
@@ -420,6 +380,16 @@ pub(crate) struct InspectArgs {
     /// Print a page with the patches coloured by entropy
     #[arg(long)]
     pub(crate) html: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatsArgs {
+    /// Say what these files look like instead
+    #[arg(long, value_name = "FILE", num_args = 1.., value_hint = ValueHint::FilePath)]
+    pub(crate) detect: Vec<PathBuf>,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
 }
 
 #[derive(Debug, Args)]
@@ -568,17 +538,6 @@ impl PatchingArgs {
 
     fn rule_name(&self) -> String {
         self.rule.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-    }
-}
-
-impl ModalityArg {
-    /// The modality, `None` for what it looks like.
-    pub(crate) fn modality(self) -> Option<Modality> {
-        match self {
-            ModalityArg::Auto => None,
-            ModalityArg::Text => Some(Modality::Text),
-            ModalityArg::Binary => Some(Modality::Binary),
-        }
     }
 }
 

@@ -172,8 +172,9 @@ fn ffmpeg() -> Finding {
     let found = runs.is_ok_and(|status| status.success());
     Finding {
         what: "ffmpeg",
-        state: if found { "found" } else { "not found; nothing in this build needs it" }.to_owned(),
-        advice: None,
+        state: if found { "found" } else { "not found; films, and sounds in rarer codecs, are read as bytes" }
+            .to_owned(),
+        advice: (!found).then(|| "install ffmpeg (with ffprobe) to decode them".to_owned()),
     }
 }
 

@@ -2,18 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use blt_core::Limits;
 use blt_cpu::CpuOptions;
 use blt_ingest::{
-    IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status, Summary,
+    Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status,
+    Summary,
 };
-use blt_modalities::{Modalities, TextDecoder, TextSegments, TextViews};
 use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -21,9 +20,11 @@ use serde_json::json;
 
 use crate::Ending;
 use crate::args::{
-    BackendArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, ModalityArg, OutputFormat,
-    ReportFormat, SegmentsArg, ViewsArg,
+    BackendArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat, ReportFormat,
 };
+use crate::decoding::ModalityArg;
+#[cfg(feature = "tokenizers")]
+use crate::decoding::SegmentsArg;
 use crate::engine::LoadedModel;
 use crate::failure::Failure;
 use crate::output::{to_stderr, write_all, write_file};
@@ -31,6 +32,9 @@ use crate::output::{to_stderr, write_all, write_file};
 pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.quant_stats {
         return quant_stats(args);
+    }
+    if args.decode_only {
+        return decode_only(args);
     }
     let model = args.engine.load()?;
     let options = options(args, &model)?;
@@ -68,6 +72,54 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     })
 }
 
+/// Decodes and checks every source, without a model and without outputs.
+fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
+    let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
+    options.modalities = args.decoding.modalities()?;
+    options.modality = args.decoding.modality.modality();
+    options.limits = args.decoding.limits();
+    options.exclude.clone_from(&args.exclude);
+    options.follow_links = args.follow;
+    options.limit = args.limit;
+    options.n_workers = args.engine.n_threads();
+    let n_failed = AtomicU64::new(0);
+    let printed = Mutex::new(Ok(()));
+    blt_ingest::decode_all(&options, &|source, result, seconds| {
+        let line = match result {
+            Ok(decoded) => {
+                let document = &decoded.document;
+                let error = decoded.error.as_ref().map(ToString::to_string);
+                n_failed.fetch_add(u64::from(error.is_some()), Ordering::Relaxed);
+                json!({"path": source.source, "modality": document.modality.name(), "media_type": document.media_type,
+                    "status": if error.is_some() { "failed" } else { "done" }, "error": error,
+                    "problems": document.problems, "n_views": document.views.len(),
+                    "n_units": document.views.iter().map(|view| view.units.len()).sum::<usize>(), "seconds": seconds})
+            }
+            Err(error) => {
+                n_failed.fetch_add(1, Ordering::Relaxed);
+                json!({"path": source.source, "modality": null, "media_type": null, "status": "failed",
+                    "error": error.chain(), "problems": [], "n_views": 0, "n_units": 0, "seconds": seconds})
+            }
+        };
+        let mut printed = printed.lock().unwrap_or_else(PoisonError::into_inner);
+        if printed.is_ok() {
+            *printed = writeln!(io::stdout().lock(), "{line}");
+        }
+    })
+    .map_err(failure)?;
+    printed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
+    Ok(if n_failed.into_inner() == 0 { Ending::Complete } else { Ending::SomeFailed })
+}
+
+/// What the arguments name, in order.
+fn inputs(args: &IngestArgs) -> Vec<Input> {
+    let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
+    let mut inputs: Vec<Input> =
+        paths.map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) }).collect();
+    inputs.extend(args.text.iter().cloned().map(Input::Text));
+    inputs
+}
+
 /// The report of `model stats` in place of a run.
 fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
     let engine = &args.engine;
@@ -96,31 +148,12 @@ fn failure(error: IngestError) -> Failure {
 fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Failure> {
     let OutputFormat::Safetensors = args.output_format;
     refuse_unused(args)?;
-    let paths = args.paths.iter().chain(&args.files).chain(&args.inputs);
-    let mut inputs: Vec<Input> =
-        paths.map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) }).collect();
-    inputs.extend(args.text.iter().cloned().map(Input::Text));
     let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
     let dim = model.engine.info().dim;
     let dims = args.embedding_dims.map_or(dim, |dims| dims as usize);
     if dims > dim {
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
-    let text = TextDecoder {
-        segments: match args.text_segments.unwrap_or(SegmentsArg::None) {
-            SegmentsArg::None => TextSegments::None,
-            SegmentsArg::Words => TextSegments::Words,
-            SegmentsArg::Lines => TextSegments::Lines,
-            SegmentsArg::Paragraphs => TextSegments::Paragraphs,
-            #[cfg(feature = "tokenizers")]
-            SegmentsArg::Tokens => TextSegments::Tokens(open_tokenizer(args)?),
-        },
-        views: match args.text_views.unwrap_or(ViewsArg::Raw) {
-            ViewsArg::Raw => TextViews::Raw,
-            ViewsArg::Decoded => TextViews::Decoded,
-            ViewsArg::Both => TextViews::Both,
-        },
-    };
     Ok(IngestOptions {
         file: PatchFileOptions {
             embeddings: match args.embeddings {
@@ -137,9 +170,9 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             model_dim: dim,
             dims,
         },
-        modalities: Modalities { text },
-        modality: args.modality.modality(),
-        limits: Limits { max_bytes: args.max_bytes, ..Limits::default() },
+        modalities: args.decoding.modalities()?,
+        modality: args.decoding.modality.modality(),
+        limits: args.decoding.limits(),
         exclude: args.exclude.clone(),
         follow_links: args.follow,
         export_json: args.export_json,
@@ -151,23 +184,27 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         },
         prefetch: usize::from(args.prefetch_buffer),
         settings: settings(args, model)?,
-        ..IngestOptions::new(inputs, &output, args.patching.encoding(&model.config)?, dim)
+        ..IngestOptions::new(inputs(args), &output, args.patching.encoding(&model.config)?, dim)
     })
 }
 
 /// Options that would have no effect are refused.
 fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     let no_embeddings = args.embeddings == EmbeddingsArg::None;
-    let no_text = args.modality == ModalityArg::Binary;
+    let decoding = &args.decoding;
+    let no_text = !matches!(
+        decoding.modality,
+        ModalityArg::Auto | ModalityArg::Text | ModalityArg::Archive | ModalityArg::Document
+    );
     #[cfg(feature = "tokenizers")]
-    let idle_tokenizer = args.tokenizer.is_some() && args.text_segments != Some(SegmentsArg::Tokens);
+    let idle_tokenizer = decoding.tokenizer.is_some() && decoding.text_segments != Some(SegmentsArg::Tokens);
     #[cfg(not(feature = "tokenizers"))]
     let idle_tokenizer = false;
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
-        (no_text && args.text_segments.is_some(), "--text-segments", "`--modality binary`"),
-        (no_text && args.text_views.is_some(), "--text-views", "`--modality binary`"),
+        (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
+        (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
         (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
     ] {
         if is_unused {
@@ -188,7 +225,7 @@ fn settings(_: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, String)>
 fn settings(args: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, String)>, Failure> {
     use sha2::{Digest, Sha256};
     let mut settings = engine_settings(model);
-    if let Some(path) = &args.tokenizer {
+    if let Some(path) = &args.decoding.tokenizer {
         let bytes = std::fs::read(path).map_err(|error| Failure::new("cannot read the tokenizer", error))?;
         let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
         settings.push(("tokenizer_sha256".to_owned(), hash));
@@ -208,14 +245,6 @@ fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
         config.norm_eps
     );
     vec![("device".to_owned(), model.engine.info().device.clone()), ("model_constants".to_owned(), constants)]
-}
-
-#[cfg(feature = "tokenizers")]
-fn open_tokenizer(args: &IngestArgs) -> Result<blt_modalities::TokenizerFile, Failure> {
-    let path = args.tokenizer.as_ref().ok_or_else(|| Failure::usage("`--text-segments tokens` needs `--tokenizer`"))?;
-    blt_modalities::TokenizerFile::open(path).map_err(|error| {
-        Failure::new(format!("cannot load the tokenizer `{}`", path.display()), io::Error::other(error))
-    })
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
@@ -274,7 +303,14 @@ impl Observer for Progress {
                 self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
             }
             Outcome::Skipped(reason) => self.bar.suspend(|| tracing::info!(source = source.source, reason, "skipped")),
-            Outcome::Done { .. } | Outcome::Resumed => {}
+            Outcome::Done { problems, .. } => {
+                if let Some(first) = problems.first() {
+                    let more = problems.len() - 1;
+                    let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+                    self.bar.suspend(|| to_stderr(&format!("incomplete: {}: {first}{more}", source.source)));
+                }
+            }
+            Outcome::Resumed => {}
         }
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use blt_checkpoint::{Checkpoint, SafetensorsFile};
+use blt_core::{Origin, Rect};
 use blt_ingest::{Journal, Row, Status};
-use blt_sidecar::Sidecar;
+use blt_sidecar::{Branch, Sidecar};
 use serde_json::{Map, Value, json};
 
 use crate::Ending;
@@ -156,7 +157,11 @@ fn sidecar(path: &Path) -> Result<Map<String, Value>, Failure> {
         .filter(|branch| branch.parent.is_none())
         .map(|branch| {
             let n_units = n_branches[&branch.id] - 1;
-            json!({"label": branch.label, "modality": branch.modality, "n_bytes": branch.range.len(), "n_units": n_units})
+            let units = branches.iter().filter(|unit| unit.view == branch.id && unit.id != branch.id);
+            let first: Vec<String> = units.take(SHOWN).map(unit_line).collect();
+            json!({"label": branch.label, "name": branch.name, "modality": branch.modality,
+                "media_type": branch.media_type, "n_bytes": branch.range.len(), "place": place(branch),
+                "n_units": n_units, "first_units": first})
         })
         .collect();
     Ok(object(json!({
@@ -164,8 +169,31 @@ fn sidecar(path: &Path) -> Result<Map<String, Value>, Failure> {
         "trunk": {"path": trunk.path, "n_bytes": trunk.n_bytes, "media_type": trunk.media_type,
             "sha256": trunk.sha256.iter().map(|byte| format!("{byte:02x}")).collect::<String>()},
         "views": views,
+        "problems": sidecar.problems().map_err(failed)?,
         "n_leaves": sidecar.n_leaves().map_err(failed)?,
     })))
+}
+
+/// A unit in one line: what it is, its bytes in the view, and its place in the source.
+fn unit_line(unit: &Branch) -> String {
+    let name = unit.name.as_ref().map(|name| format!(" `{name}`")).unwrap_or_default();
+    let place = place(unit).map(|place| format!(", {place}")).unwrap_or_default();
+    format!("{}{name} {}{place}", unit.label, unit.range)
+}
+
+/// Where a branch lies in the source, in words.
+fn place(branch: &Branch) -> Option<String> {
+    let rect = |rect: &Rect| format!("({}, {}) to ({}, {})", rect.x0, rect.y0, rect.x1, rect.y1);
+    Some(match (&branch.origin, branch.source) {
+        (Some(Origin::Member { name, range }), _) => format!("bytes {range} of {name}"),
+        (Some(Origin::Page { page, rect: place }), _) => format!("page {} {}", page + 1, rect(place)),
+        (Some(Origin::Pixels { frame, rect: place }), _) => format!("frame {frame} {}", rect(place)),
+        (Some(Origin::Samples { start, end, rate }), _) => format!("samples {start}..{end} at {rate} Hz"),
+        (Some(Origin::Time { frame, start, end }), _) => format!("frame {frame}, {start} to {end} s"),
+        (Some(Origin::Row { table, row }), _) => format!("table {table} row {row}"),
+        (_, Some(range)) => format!("source {range}"),
+        _ => return None,
+    })
 }
 
 fn journal(folder: &Path) -> Result<Map<String, Value>, Failure> {

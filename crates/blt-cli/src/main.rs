@@ -1,6 +1,7 @@
 //! `blt-cli`: segments any bytes into entropy patches. Arguments, printing and exit codes; the work is in the libraries.
 
 mod args;
+mod decoding;
 mod doctor;
 mod engine;
 mod failure;
@@ -49,6 +50,11 @@ fn main() -> ExitCode {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "blt-cli", &mut script);
             output::write_all(&script)
+        }
+        Command::DecodeWorker { request } => {
+            let served = std::fs::read_to_string(request)
+                .and_then(|request| blt_modalities::serve(&request, &mut std::io::stdout().lock()));
+            served.map(|()| Ending::Complete).map_err(|error| Failure::new("cannot decode", error))
         }
         Command::Man => {
             let mut program = Cli::command();

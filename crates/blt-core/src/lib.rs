@@ -16,13 +16,18 @@ mod engine;
 mod limits;
 mod patch;
 mod range;
+mod regions;
 mod tokens;
 
-pub use document::{DecodeError, Decoder, Document, Modality, Origin, SourceReader, Unit, View, ViewData};
+pub use document::{
+    DecodeError, Decoder, Document, Embedded, Hint, Modality, Origin, Rect, SourceReader, Unit, View, ViewData, Views,
+    read_whole,
+};
 pub use engine::{
     EngineError, EngineInfo, EntropyEngine, RowOutput, Session, Signals, StateSums, Want, check_tokens, coherence,
 };
 pub use limits::Limits;
 pub use patch::Patch;
 pub use range::ByteRange;
+pub use regions::{Region, Tiling};
 pub use tokens::{BOE_ID, BOS_ID, BPE_ID, BYTE_OFFSET, BltTokenizer, EOS_ID, TokenId, VOCAB_SIZE, byte_of_token};

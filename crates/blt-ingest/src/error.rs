@@ -101,7 +101,7 @@ pub enum SourceError {
     Changed,
     /// The rule needs a tokenizer's tokens and the view has none.
     #[error("the rule `bpe` needs token segments, and the view `{0}` has none")]
-    NoTokens(&'static str),
+    NoTokens(String),
     /// A defect of the program.
     #[error("internal error: {0}")]
     Panic(String),

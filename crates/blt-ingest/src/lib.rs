@@ -37,4 +37,4 @@ pub use id::{id_of_path, path_text};
 pub use journal::{Journal, Row, Status};
 pub use options::{IngestOptions, Input};
 pub use plan::{Plan, PlannedSource, SourceKind};
-pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, preview, run};
+pub use run::{DecodedVisitor, Observer, Outcome, Silent, StageSeconds, Summary, decode_all, preview, run};

@@ -94,6 +94,9 @@ impl IngestOptions {
         let segments = &self.modalities.text.segments;
         put("text_segments", if *segments == TextSegments::None { "none" } else { segments.label() }.to_owned());
         put("text_views", format!("{:?}", self.modalities.text.views).to_lowercase());
+        put("decoders", self.modalities.settings());
+        // What a limit keeps out depends on it; how long decoding may take does not change what comes of it in time.
+        put("limits", format!("{:?}", Limits { timeout: 0, max_memory: 0, ..self.limits }));
         put("export_json", self.export_json.to_string());
         values.extend(self.settings.iter().cloned());
         values

@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use blt_core::{EntropyEngine, Patch, View, ViewData};
+use blt_core::{EntropyEngine, Hint, Patch, View, ViewData};
+use blt_modalities::Decoded;
 use blt_output::{Embeddings, PatchFileMetadata, PatchFileWriter, publish, sync_directory};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
@@ -38,6 +39,8 @@ pub enum Outcome {
     Done {
         /// Number of its patches.
         n_patches: u64,
+        /// What of it could not be decoded.
+        problems: Vec<String>,
     },
     /// Its outputs were there already.
     Resumed,
@@ -158,6 +161,37 @@ pub fn run(
     Ok(summary)
 }
 
+/// Is told of a source, what came of it, and how many seconds that took.
+pub type DecodedVisitor<'a> = &'a (dyn Fn(&PlannedSource, Result<Decoded, SourceError>, f64) + Sync);
+
+/// Decodes every source of `options` and checks its views, and tells `visit` what came of it and how many seconds it took.
+/// Nothing is written.
+///
+/// # Errors
+///
+/// Fails when no input exists.
+pub fn decode_all(options: &IngestOptions, visit: DecodedVisitor<'_>) -> Result<(), IngestError> {
+    let plan = plan(options, None)?;
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..options.n_workers.clamp(1, plan.sources.len().max(1)) {
+            scope.spawn(|| {
+                while let Some(planned) = plan.sources.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let start = Instant::now();
+                    let decoded = guarded(|| match load(options, planned, &std::env::temp_dir())? {
+                        Ok(mut content) => Ok(Some(decode(options, planned, &mut content)?)),
+                        Err(_) => Ok(None), // nothing to ingest
+                    });
+                    if let Some(result) = decoded.transpose() {
+                        visit(planned, result, start.elapsed().as_secs_f64());
+                    }
+                }
+            });
+        }
+    });
+    Ok(())
+}
+
 /// What a run would work on, and the journal it would go on with. Nothing is changed.
 ///
 /// # Errors
@@ -231,7 +265,7 @@ fn keep_journal(
         let is_over = matches!(next, Err(crossbeam_channel::RecvTimeoutError::Disconnected));
         if let Ok(Ended { source, outcome, row }) = next {
             match &outcome {
-                Outcome::Done { n_patches } => {
+                Outcome::Done { n_patches, .. } => {
                     summary.n_done += 1;
                     summary.n_patches += n_patches;
                     summary.n_bytes += row.as_ref().and_then(|row| row.n_bytes).unwrap_or(0);
@@ -261,7 +295,8 @@ fn keep_journal(
 /// before it says so.
 fn write_rows(journal: &Journal, folder: &Path, rows: &[Row]) -> Result<(), IngestError> {
     for row in rows.iter().filter(|row| row.status != Status::Done) {
-        if let Some(earlier) = journal.by_id(&row.id)? {
+        if let Some(mut earlier) = journal.by_id(&row.id)? {
+            earlier.outputs.retain(|name| !row.outputs.contains(name));
             remove_files(folder, &earlier.outputs);
         }
     }
@@ -306,7 +341,8 @@ impl Work<'_> {
             if self.cancelled.load(Ordering::Relaxed) || self.stop.load(Ordering::Relaxed) {
                 return;
             }
-            let loaded = self.timed(|seconds| &mut seconds.read, || guarded(|| self.load(planned)));
+            let loaded =
+                self.timed(|seconds| &mut seconds.read, || guarded(|| load(self.options, planned, self.partial)));
             let earlier = earlier.get(planned.id.as_str());
             let delivered = match loaded {
                 Ok(Ok(content)) if earlier.is_some_and(|row| self.is_done(row, &content)) => {
@@ -326,26 +362,6 @@ impl Work<'_> {
         }
     }
 
-    /// The source's bytes, or why it is nothing to ingest.
-    fn load(&self, planned: &PlannedSource) -> Result<Result<LoadedSource, &'static str>, SourceError> {
-        let (max_bytes, in_memory) = (self.options.limits.max_bytes, self.options.in_memory_bytes);
-        Ok(Ok(match &planned.kind {
-            SourceKind::File(path) => LoadedSource::open(path, max_bytes, in_memory)?,
-            SourceKind::Text(text) => LoadedSource::from_bytes(text.clone().into_bytes()),
-            SourceKind::Stdin => {
-                // Kept in a file, so that it can be read more than once whatever its size.
-                let path = self.partial.join("stdin");
-                let copied = File::create(&path).and_then(|mut file| {
-                    io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file)
-                });
-                copied.map_err(SourceError::Read)?;
-                LoadedSource::open(&path, max_bytes, in_memory)?
-            }
-            SourceKind::Skip(reason) => return Ok(Err(reason)),
-            SourceKind::Unreadable(error) => return Err(retold(error)),
-        }))
-    }
-
     /// Whether an earlier run made this source's outputs from the same bytes, and they are still there.
     fn is_done(&self, row: &Row, content: &LoadedSource) -> bool {
         row.status == Status::Done
@@ -361,10 +377,7 @@ impl Work<'_> {
             }
             let encoded = guarded(|| self.encode(planned, &mut content));
             let ended = match encoded {
-                Ok(row) => {
-                    let outcome = Outcome::Done { n_patches: row.n_patches.unwrap_or(0) };
-                    Ended { source: planned, outcome, row: Some(row) }
-                }
+                Ok((row, outcome)) => Ended { source: planned, outcome, row: Some(row) },
                 Err(SourceError::Encode(EncodeError::Cancelled)) => continue,
                 Err(error) => {
                     // A full disk must not stay full for the sources that follow.
@@ -378,12 +391,14 @@ impl Work<'_> {
         }
     }
 
-    /// Decodes, encodes and writes one source.
-    fn encode(&self, planned: &PlannedSource, content: &mut LoadedSource) -> Result<Row, SourceError> {
-        let IngestOptions { modalities, modality, limits, encoding, file, .. } = self.options;
+    /// Decodes, encodes and writes one source. One that cannot be decoded has failed, and is written as its bytes.
+    fn encode(&self, planned: &PlannedSource, content: &mut LoadedSource) -> Result<(Row, Outcome), SourceError> {
+        let IngestOptions { encoding, file, .. } = self.options;
         let (n_bytes, sha256) = (content.n_bytes, content.sha256);
-        let document =
-            self.timed(|seconds| &mut seconds.decode, || modalities.decode(content.reader(), *modality, limits))?;
+        let Decoded { mut document, error } =
+            self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
+        let error = error.map(SourceError::Decode);
+        document.problems.extend(error.as_ref().map(SourceError::chain));
 
         let [sidecar_name, json_name, file_name] = output_names(&planned.id);
         let sidecar_path = self.partial.join(&sidecar_name);
@@ -407,6 +422,7 @@ impl Work<'_> {
                     n_bytes,
                     media_type: &document.media_type,
                     modality: document.modality,
+                    problems: &document.problems,
                 };
                 sink.sidecar.finish(&trunk)?;
                 let n_patches = sink.file.n_patches();
@@ -428,14 +444,21 @@ impl Work<'_> {
                 for name in &names {
                     publish(&self.partial.join(name), &self.options.output.join(name)).map_err(SourceError::Write)?;
                 }
-                Ok(Row {
+                let status = if error.is_some() { Status::Failed } else { Status::Done };
+                let row = Row {
                     sha256: Some(hex(&sha256)),
                     n_bytes: Some(n_bytes),
                     n_patches: Some(n_patches),
                     modality: Some(document.modality.name().to_owned()),
+                    error: error.as_ref().map(SourceError::chain),
                     outputs: names,
-                    ..empty_row(planned, Status::Done)
-                })
+                    ..empty_row(planned, status)
+                };
+                let outcome = match error {
+                    Some(error) => Outcome::Failed(error),
+                    None => Outcome::Done { n_patches, problems: std::mem::take(&mut document.problems) },
+                };
+                Ok((row, outcome))
             },
         )
     }
@@ -447,10 +470,11 @@ impl Work<'_> {
         sink: &mut Outputs<'_>,
     ) -> Result<(), SourceError> {
         let encoding = &self.options.encoding;
-        let preserves_source = view.data == ViewData::Source;
-        sink.sidecar.view(view.modality, view.label, &view.units, preserves_source)?;
+        sink.sidecar.view(view)?;
         let delimiters: Vec<usize> = match encoding.patcher.rule {
-            Rule::Bpe if view.units.is_empty() && content.n_bytes > 0 => return Err(SourceError::NoTokens(view.label)),
+            Rule::Bpe if view.units.is_empty() && content.n_bytes > 0 => {
+                return Err(SourceError::NoTokens(view.label.to_string()));
+            }
             Rule::Bpe => view.units.iter().map(|unit| unit.range.start as usize).collect(),
             _ => Vec::new(),
         };
@@ -462,7 +486,7 @@ impl Work<'_> {
             return Err(error.into());
         }
         encoded?;
-        sink.file.end_view(view.label, view.modality.name());
+        sink.file.end_view(&view.label, view.modality.name());
         Ok(())
     }
 
@@ -473,6 +497,43 @@ impl Work<'_> {
         *stage(&mut seconds) += start.elapsed().as_secs_f64();
         result
     }
+}
+
+/// The source's bytes, or why it is nothing to ingest.
+fn load(
+    options: &IngestOptions,
+    planned: &PlannedSource,
+    scratch: &Path,
+) -> Result<Result<LoadedSource, &'static str>, SourceError> {
+    let (max_bytes, in_memory) = (options.limits.max_bytes, options.in_memory_bytes);
+    Ok(Ok(match &planned.kind {
+        SourceKind::File(path) => LoadedSource::open(path, max_bytes, in_memory)?,
+        SourceKind::Text(text) => LoadedSource::from_bytes(text.clone().into_bytes()),
+        SourceKind::Stdin => {
+            // Kept in a file, so that it can be read more than once whatever its size.
+            let path = scratch.join("stdin");
+            let copied = File::create(&path)
+                .and_then(|mut file| io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file));
+            copied.map_err(SourceError::Read)?;
+            LoadedSource::open(&path, max_bytes, in_memory)?
+        }
+        SourceKind::Skip(reason) => return Ok(Err(reason)),
+        SourceKind::Unreadable(error) => return Err(retold(error)),
+    }))
+}
+
+/// Decodes a planned source that was loaded.
+fn decode(
+    options: &IngestOptions,
+    planned: &PlannedSource,
+    content: &mut LoadedSource,
+) -> Result<Decoded, blt_core::DecodeError> {
+    let path = match &planned.kind {
+        SourceKind::File(path) => Some(path.as_path()),
+        _ => None,
+    };
+    let hint = Hint { name: &planned.name, path, ..Hint::default() };
+    options.modalities.decode(content.reader(), &hint, options.modality, &options.limits)
 }
 
 /// A view's bytes from its start.

@@ -2,11 +2,11 @@
 //! and paragraphs are units inside it, and a `decoded` view in UTF-8 can be had beside it or instead of it.
 //!
 //! ```
-//! use blt_core::{Decoder, Limits};
-//! use blt_modalities_text::{TextDecoder, TextSegments, TextViews};
+//! use blt_core::{Decoder, Hint, Limits, Views};
+//! use blt_modalities_text::{TextDecoder, TextSegments};
 //!
-//! let decoder = TextDecoder { segments: TextSegments::Lines, views: TextViews::Raw };
-//! let document = decoder.decode(&mut std::io::Cursor::new("one\ntwo\n"), &Limits::default())?;
+//! let decoder = TextDecoder { segments: TextSegments::Lines, views: Views::Raw };
+//! let document = decoder.decode(&mut std::io::Cursor::new("one\ntwo\n"), &Hint::default(), &Limits::default())?;
 //! assert_eq!(document.media_type, "text/plain; charset=utf-8");
 //! let lines: Vec<_> = document.views[0].units.iter().map(|unit| (unit.range.start, unit.range.end)).collect();
 //! assert_eq!(lines, [(0, 4), (4, 8)]);
@@ -19,10 +19,9 @@
 mod charset;
 mod segments;
 
-use std::io::{Read, SeekFrom};
-
 use blt_core::{
-    ByteRange, DecodeError, Decoder, Document, Limits, Modality, Origin, SourceReader, Unit, View, ViewData,
+    ByteRange, DecodeError, Decoder, Document, Hint, Limits, Modality, Origin, SourceReader, Unit, View, Views,
+    read_whole,
 };
 
 pub use charset::Charset;
@@ -33,25 +32,20 @@ pub use segments::TokenizerFile;
 use charset::{Decoded, detect};
 use segments::segment;
 
-/// Which views a text gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TextViews {
-    /// The file's bytes.
-    #[default]
-    Raw,
-    /// The text in UTF-8.
-    Decoded,
-    /// Both, raw first.
-    Both,
-}
-
 /// Makes documents of text in any charset.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TextDecoder {
     /// Units inside the views. The decoded view has at least lines, so that its parts lead back to the source.
     pub segments: TextSegments,
-    /// Which views.
-    pub views: TextViews,
+    /// Which views; the decoded one is the text in UTF-8.
+    pub views: Views,
+}
+
+impl Default for TextDecoder {
+    /// The raw view without units: a text is read as it is.
+    fn default() -> Self {
+        Self { segments: TextSegments::None, views: Views::Raw }
+    }
 }
 
 impl Decoder for TextDecoder {
@@ -59,7 +53,7 @@ impl Decoder for TextDecoder {
         Modality::Text
     }
 
-    fn decode(&self, source: &mut dyn SourceReader, limits: &Limits) -> Result<Document, DecodeError> {
+    fn decode(&self, source: &mut dyn SourceReader, _: &Hint<'_>, limits: &Limits) -> Result<Document, DecodeError> {
         let n_bytes = source.n_bytes()?;
         if n_bytes > limits.max_bytes {
             return Err(DecodeError::TooLarge { found: n_bytes, limit: limits.max_bytes });
@@ -68,21 +62,21 @@ impl Decoder for TextDecoder {
         let media_type = format!("text/plain; charset={}", charset.name());
         let wants_units = self.segments != TextSegments::None;
         let mut views = Vec::new();
-        if self.views == TextViews::Raw && !wants_units {
-            views.push(View::raw(Modality::Text)); // nothing has to be held in memory
-            return Ok(Document { modality: Modality::Text, media_type, views });
+        if self.views == Views::Raw && !wants_units {
+            views.push(View::raw(Modality::Text, media_type.clone())); // nothing has to be held in memory
+            return Ok(Document::new(Modality::Text, media_type, views));
         }
 
-        let bytes = read_all(source, n_bytes, limits)?;
+        let bytes = read_whole(source, limits)?;
         // UTF-8 is segmented in place, bad bytes included; every other charset through its decoded text.
-        let needs_text = self.views != TextViews::Raw || charset != Charset::Utf8;
+        let needs_text = self.views != Views::Raw || charset != Charset::Utf8;
         let decoded =
             needs_text.then(|| charset.decode(&bytes)).transpose().map_err(|offset| DecodeError::Content {
                 modality: Modality::Text,
                 reason: format!("malformed {} at byte {offset}", charset.name()),
             })?;
-        if self.views != TextViews::Decoded {
-            let mut view = View::raw(Modality::Text);
+        if self.views != Views::Decoded {
+            let mut view = View::raw(Modality::Text, media_type.clone());
             let ranges = match &decoded {
                 Some(decoded) if charset != Charset::Utf8 => {
                     let ranges = segment(&self.segments, decoded.text.as_bytes())?;
@@ -93,10 +87,10 @@ impl Decoder for TextDecoder {
             view.units = units(self.segments.label(), ranges, limits, |_| None)?;
             views.push(view);
         }
-        if let Some(decoded) = decoded.filter(|_| self.views != TextViews::Raw) {
+        if let Some(decoded) = decoded.filter(|_| self.views != Views::Raw) {
             views.push(self.decoded_view(decoded, limits)?);
         }
-        Ok(Document { modality: Modality::Text, media_type, views })
+        Ok(Document::new(Modality::Text, media_type, views))
     }
 }
 
@@ -109,8 +103,8 @@ impl TextDecoder {
         let ranges = segment(segments, decoded.text.as_bytes())?;
         let origin = |range| Some(Origin::SourceBytes(decoded.source_range(range)));
         let units = units(segments.label(), ranges, limits, origin)?;
-        let data = ViewData::Owned(decoded.text.into_bytes());
-        Ok(View { label: "decoded", modality: Modality::Text, data, units })
+        let view = View::owned("decoded", Modality::Text, "text/plain; charset=utf-8", decoded.text.into_bytes());
+        Ok(View { units, ..view })
     }
 }
 
@@ -123,34 +117,21 @@ fn units(
     if ranges.len() > limits.max_units {
         return Err(DecodeError::TooManyUnits { label, limit: limits.max_units });
     }
-    Ok(ranges.into_iter().map(|range| Unit { label, range, origin: origin(range), parent: None }).collect())
-}
-
-fn read_all(source: &mut dyn SourceReader, n_bytes: u64, limits: &Limits) -> Result<Vec<u8>, DecodeError> {
-    let too_large = || DecodeError::ViewTooLarge { view: "raw", limit: limits.max_view_bytes };
-    if n_bytes > limits.max_view_bytes {
-        return Err(too_large());
-    }
-    source.seek(SeekFrom::Start(0))?;
-    let mut bytes = Vec::new();
-    // One byte more than allowed shows a file that grew meanwhile.
-    source.take(limits.max_view_bytes + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limits.max_view_bytes {
-        return Err(too_large());
-    }
-    Ok(bytes)
+    Ok(ranges.into_iter().map(|range| Unit { origin: origin(range), ..Unit::new(label, range) }).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
 
+    use blt_core::ViewData;
+
     use proptest::prelude::*;
 
     use super::*;
 
-    fn decode(segments: TextSegments, views: TextViews, bytes: &[u8]) -> Result<Document, DecodeError> {
-        TextDecoder { segments, views }.decode(&mut Cursor::new(bytes), &Limits::default())
+    fn decode(segments: TextSegments, views: Views, bytes: &[u8]) -> Result<Document, DecodeError> {
+        TextDecoder { segments, views }.decode(&mut Cursor::new(bytes), &Hint::default(), &Limits::default())
     }
 
     #[track_caller]
@@ -171,7 +152,7 @@ mod tests {
         fn units_tile_any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             for segments in [TextSegments::Words, TextSegments::Lines, TextSegments::Paragraphs] {
                 // Bytes that malform their own charset have no decoded text; the file is then refused, not altered.
-                let Ok(document) = decode(segments, TextViews::Raw, &bytes) else { continue };
+                let Ok(document) = decode(segments, Views::Raw, &bytes) else { continue };
                 prop_assert_eq!(document.views.len(), 1);
                 prop_assert_eq!(&document.views[0].data, &ViewData::Source);
                 assert_tiled(&document.views[0], bytes.len());
@@ -184,13 +165,13 @@ mod tests {
             for unit in text.encode_utf16() {
                 bytes.extend(if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() });
             }
-            let document = decode(TextSegments::None, TextViews::Both, &bytes).unwrap();
+            let document = decode(TextSegments::None, Views::Both, &bytes).unwrap();
             let [raw, decoded] = &document.views[..] else { panic!("two views") };
             prop_assert_eq!(&raw.data, &ViewData::Source);
             prop_assert_eq!(&decoded.data, &ViewData::Owned(text.clone().into_bytes()));
             assert_tiled(decoded, text.len());
             for unit in &decoded.units {
-                let Some(Origin::SourceBytes(origin)) = unit.origin else { panic!("an origin") };
+                let Some(Origin::SourceBytes(origin)) = &unit.origin else { panic!("an origin") };
                 let there: Vec<u16> = bytes[origin.start as usize..origin.end as usize]
                     .chunks(2)
                     .map(|pair| if big_endian { u16::from_be_bytes([pair[0], pair[1]]) } else { u16::from_le_bytes([pair[0], pair[1]]) })
@@ -204,8 +185,8 @@ mod tests {
 
     #[test]
     fn plain_text_is_never_held_in_memory() {
-        let document = decode(TextSegments::None, TextViews::Raw, "naïve café\n".as_bytes()).unwrap();
-        assert_eq!(document.views, [View::raw(Modality::Text)]);
+        let document = decode(TextSegments::None, Views::Raw, "naïve café\n".as_bytes()).unwrap();
+        assert_eq!(document.views, [View::raw(Modality::Text, "text/plain; charset=utf-8")]);
         assert_eq!(document.media_type, "text/plain; charset=utf-8");
     }
 
@@ -214,7 +195,7 @@ mod tests {
         // windows-1251: "Привет, мир! Как дела сегодня?"
         let text = "Привет, мир! Как дела сегодня?\nХорошо, спасибо.\n";
         let (bytes, _, _) = encoding_rs::WINDOWS_1251.encode(text);
-        let document = decode(TextSegments::Lines, TextViews::Both, &bytes).unwrap();
+        let document = decode(TextSegments::Lines, Views::Both, &bytes).unwrap();
         assert_eq!(document.media_type, "text/plain; charset=windows-1251");
         assert_eq!(document.views[1].data, ViewData::Owned(text.as_bytes().to_vec()));
         let raw: Vec<_> = document.views[0].units.iter().map(|unit| unit.range).collect();
@@ -226,10 +207,10 @@ mod tests {
     fn limits_are_kept() {
         let limits = Limits { max_bytes: 3, ..Limits::default() };
         let decoder = TextDecoder::default();
-        let error = decoder.decode(&mut Cursor::new(b"four"), &limits).unwrap_err();
+        let error = decoder.decode(&mut Cursor::new(b"four"), &Hint::default(), &limits).unwrap_err();
         assert_eq!(error.to_string(), "the source has 4 bytes, more than the limit of 3 (`--max-bytes`)");
         let limits = Limits { max_units: 2, ..Limits::default() };
-        let decoder = TextDecoder { segments: TextSegments::Lines, views: TextViews::Raw };
-        assert!(decoder.decode(&mut Cursor::new(b"a\nb\nc\n"), &limits).is_err());
+        let decoder = TextDecoder { segments: TextSegments::Lines, views: Views::Raw };
+        assert!(decoder.decode(&mut Cursor::new(b"a\nb\nc\n"), &Hint::default(), &limits).is_err());
     }
 }

@@ -32,7 +32,8 @@ pub fn write_json(sidecar: &Sidecar, out: &mut dyn Write) -> Result<(), SidecarE
         if branch.parent.is_none() {
             views.push(node);
         }
-        nodes.push(&json!({"Branch": {"label": branch.label, "modality": branch.modality,
+        nodes.push(&json!({"Branch": {"label": branch.label, "name": branch.name, "modality": branch.modality,
+            "media_type": branch.media_type, "origin": branch.origin,
             "start_offset": branch.range.start, "end_offset": branch.range.end}}))?;
     }
     let mut chains: BTreeMap<i64, Vec<usize>> = BTreeMap::new();

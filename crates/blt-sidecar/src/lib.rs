@@ -2,16 +2,17 @@
 //! (patches), and the hyperedges between them. Typed columns, strict tables, indices; any SQLite client can query it.
 //!
 //! ```
-//! use blt_core::{ByteRange, Modality, Patch};
+//! use blt_core::{ByteRange, Modality, Patch, View};
 //! use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo};
 //!
 //! let path = std::env::temp_dir().join(format!("blt-sidecar-doc-{}.db", std::process::id()));
 //! let mut writer = SidecarWriter::create(&path)?;
-//! let view = writer.view(Modality::Text, "raw", &[], true)?;
+//! let view = writer.view(&View::raw(Modality::Text, "text/plain"))?;
 //! for range in [ByteRange::new(0, 3), ByteRange::new(3, 5)] {
 //!     writer.leaf(&Patch { range, entropy: 1.5, prominence: 20.0, coherence: 9.0, embedding: &[] })?;
 //! }
-//! writer.finish(&TrunkInfo { path: "hi.txt", sha256: [0; 32], n_bytes: 5, media_type: "text/plain", modality: Modality::Text })?;
+//! writer.finish(&TrunkInfo { path: "hi.txt", sha256: [0; 32], n_bytes: 5, media_type: "text/plain",
+//!     modality: Modality::Text, problems: &[] })?;
 //!
 //! let sidecar = Sidecar::open(&path)?;
 //! let leaf = sidecar.leaf_at(view, 4)?.expect("byte 4 is in a patch");

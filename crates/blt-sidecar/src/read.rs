@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use blt_core::ByteRange;
+use blt_core::{ByteRange, Origin, Rect};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use crate::schema::{APPLICATION_ID, INDICES, SCHEMA, SCHEMA_VERSION};
@@ -48,7 +48,7 @@ pub struct Trunk {
 }
 
 /// A view, or a unit inside one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Branch {
     /// Key.
     pub id: i64,
@@ -58,12 +58,18 @@ pub struct Branch {
     pub view: i64,
     /// What it is, like `raw` or `line`.
     pub label: String,
+    /// What the source calls it, or the path of the file inside the source that a view is of.
+    pub name: Option<String>,
     /// What it holds.
     pub modality: String,
+    /// How the bytes of a view are to be read.
+    pub media_type: Option<String>,
     /// Its bytes in its view.
     pub range: ByteRange,
     /// Its bytes in the source, where it has such a range.
     pub source: Option<ByteRange>,
+    /// Its place in the source in other terms, where it has one.
+    pub origin: Option<Origin>,
 }
 
 /// A patch.
@@ -158,6 +164,16 @@ impl Sidecar {
         Ok(self.connection.prepare_cached(&sql)?.query_row([id], branch).optional()?)
     }
 
+    /// What could not be decoded.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn problems(&self) -> Result<Vec<String>, SidecarError> {
+        let mut statement = self.connection.prepare("SELECT text FROM problem ORDER BY ordinal")?;
+        Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    }
+
     /// The leaf of `view` that holds the byte at `offset`.
     ///
     /// # Errors
@@ -219,7 +235,9 @@ fn has_our_schema(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(schema_of(connection)? == schema_of(&ours)?)
 }
 
-const BRANCH_COLUMNS: &str = "id, parent, view, label, modality, byte_start, byte_end, source_start, source_end";
+const BRANCH_COLUMNS: &str = "id, parent, view, label, modality, byte_start, byte_end, source_start, source_end, name,
+    media_type, member, member_start, member_end, page, frame, table_index, row, x0, y0, x1, y1, sample_start, sample_end,
+    sample_rate, time_start, time_end";
 const LEAF_COLUMNS: &str =
     "view, branch, byte_start, byte_end, source_start, source_end, ordinal, tensor_row, entropy, prominence, coherence";
 
@@ -232,7 +250,37 @@ fn branch(row: &Row<'_>) -> rusqlite::Result<Branch> {
         modality: row.get(4)?,
         range: range(row, 5)?.unwrap_or(ByteRange { start: 0, end: 0 }),
         source: range(row, 7)?,
+        name: row.get(9)?,
+        media_type: row.get(10)?,
+        origin: origin(row)?,
     })
+}
+
+/// The place in columns 11 to 26 of a branch; the inverse of what the writer does.
+fn origin(row: &Row<'_>) -> rusqlite::Result<Option<Origin>> {
+    let rect = match (row.get(18)?, row.get(19)?, row.get(20)?, row.get(21)?) {
+        (Some(x0), Some(y0), Some(x1), Some(y1)) => Some(Rect { x0, y0, x1, y1 }),
+        _ => None,
+    };
+    if let (Some(name), Some(range)) = (row.get::<_, Option<String>>(11)?, range(row, 12)?) {
+        return Ok(Some(Origin::Member { name: name.into(), range }));
+    }
+    if let (Some(page), Some(rect)) = (row.get(14)?, rect) {
+        return Ok(Some(Origin::Page { page, rect }));
+    }
+    if let (Some(frame), Some(rect)) = (row.get(15)?, rect) {
+        return Ok(Some(Origin::Pixels { frame, rect }));
+    }
+    if let (Some(ByteRange { start, end }), Some(rate)) = (range(row, 22)?, row.get(24)?) {
+        return Ok(Some(Origin::Samples { start, end, rate }));
+    }
+    if let (Some(frame), Some(start), Some(end)) = (row.get::<_, Option<i64>>(15)?, row.get(25)?, row.get(26)?) {
+        return Ok(Some(Origin::Time { frame: frame as u64, start, end }));
+    }
+    if let (Some(table), Some(row)) = (row.get(16)?, row.get::<_, Option<i64>>(17)?) {
+        return Ok(Some(Origin::Row { table, row: row as u64 }));
+    }
+    Ok(None)
 }
 
 fn leaf(row: &Row<'_>) -> rusqlite::Result<Leaf> {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use blt_core::{Modality, Origin, Patch, Unit};
+use blt_core::{Modality, Origin, Patch, Rect, View, ViewData};
 use rusqlite::{Connection, params};
 
 use crate::read::SidecarError;
@@ -24,6 +24,8 @@ pub struct TrunkInfo<'a> {
     pub media_type: &'a str,
     /// What it holds.
     pub modality: Modality,
+    /// What could not be decoded.
+    pub problems: &'a [String],
 }
 
 /// Writes one sidecar: views in order, each followed by its leaves in order, then the trunk.
@@ -69,72 +71,101 @@ impl SidecarWriter {
         Ok(Self { connection, view: None, next_branch: 1, n_views: 0, tensor_byte: 0, tensor_row: 0 })
     }
 
-    /// Begins a view and gives its id. `units` are sorted by start, parents before children. `preserves_source` says that
-    /// the view's bytes are the source's from its first one.
+    /// Begins a view and gives its id.
     ///
     /// # Errors
     ///
     /// Fails when the database cannot be written.
-    pub fn view(
-        &mut self,
-        modality: Modality,
-        label: &str,
-        units: &[Unit],
-        preserves_source: bool,
-    ) -> Result<i64, SidecarError> {
+    pub fn view(&mut self, view: &View) -> Result<i64, SidecarError> {
         self.end_view()?;
         let id = self.next_branch;
         let first_unit = id + 1;
-        self.next_branch = first_unit + units.len() as i64;
-        // Its end and its tensors' rows are filled in when they are known.
-        self.connection.execute(
-            "INSERT INTO branch VALUES (?1, ?2, NULL, ?1, ?3, ?4, ?5, 0, 0, NULL, NULL, ?6, ?7)",
-            params![
-                id,
-                TRUNK_ID,
-                self.n_views,
-                label,
-                modality.name(),
-                self.tensor_byte as i64,
-                self.tensor_row as i64
-            ],
-        )?;
-        let mut insert = self
-            .connection
-            .prepare_cached("INSERT INTO branch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, NULL, NULL)")?;
-        let mut n_children = vec![0i64; units.len() + 1];
-        for (i, unit) in units.iter().enumerate() {
-            let parent = unit.parent.map_or(id, |parent| first_unit + parent as i64);
-            let ordinal = &mut n_children[unit.parent.map_or(units.len(), |parent| parent)];
-            let source = match unit.origin {
-                Some(Origin::SourceBytes(range)) => Some(range),
-                _ if preserves_source => Some(unit.range),
-                _ => None,
+        let preserves_source = view.data == ViewData::Source;
+        self.next_branch = first_unit + view.units.len() as i64;
+        // Its end and its bytes in the source are filled in when they are known.
+        let row = BranchRow {
+            id,
+            parent: None,
+            view: id,
+            ordinal: self.n_views,
+            label: &view.label,
+            name: view.name.as_deref(),
+            modality: view.modality,
+            media_type: Some(&view.media_type),
+            range: (0, 0),
+            tensors: Some((self.tensor_byte as i64, self.tensor_row as i64)),
+        };
+        self.insert(&row, &Address::of(view.origin.as_ref()))?;
+        let mut n_children = vec![0i64; view.units.len() + 1];
+        for (i, unit) in view.units.iter().enumerate() {
+            let ordinal = &mut n_children[unit.parent.unwrap_or(view.units.len())];
+            let row = BranchRow {
+                id: first_unit + i as i64,
+                parent: Some(unit.parent.map_or(id, |parent| first_unit + parent as i64)),
+                view: id,
+                ordinal: *ordinal,
+                label: &unit.label,
+                name: unit.name.as_deref(),
+                modality: view.modality,
+                media_type: None,
+                range: (unit.range.start as i64, unit.range.end as i64),
+                tensors: None,
             };
-            insert.execute(params![
-                first_unit + i as i64,
-                TRUNK_ID,
-                parent,
-                id,
-                *ordinal,
-                unit.label,
-                modality.name(),
-                unit.range.start as i64,
-                unit.range.end as i64,
-                source.map(|range| range.start as i64),
-                source.map(|range| range.end as i64),
-            ])?;
             *ordinal += 1;
+            let mut address = Address::of(unit.origin.as_ref());
+            if preserves_source {
+                address.source = Some(row.range);
+            }
+            self.insert(&row, &address)?;
         }
-        drop(insert);
-        let units = units
-            .iter()
-            .enumerate()
-            .map(|(i, unit)| (first_unit + i as i64, unit.range.start, unit.range.end, unit.parent))
-            .collect();
+        let bounds = |(i, unit): (usize, &blt_core::Unit)| {
+            (first_unit + i as i64, unit.range.start, unit.range.end, unit.parent)
+        };
+        let units = view.units.iter().enumerate().map(bounds).collect();
         self.view = Some(OpenView { id, preserves_source, n_bytes: 0, n_leaves: 0, units, unit: None });
         self.n_views += 1;
         Ok(id)
+    }
+
+    fn insert(&self, row: &BranchRow<'_>, address: &Address<'_>) -> Result<(), SidecarError> {
+        let sql =
+            "INSERT INTO branch VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+            ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31)";
+        let Address { source, member, page, frame, row: table_row, rect, samples, time } = address;
+        self.connection.prepare_cached(sql)?.execute(params![
+            row.id,
+            TRUNK_ID,
+            row.parent,
+            row.view,
+            row.ordinal,
+            row.label,
+            row.name,
+            row.modality.name(),
+            row.media_type,
+            row.range.0,
+            row.range.1,
+            source.map(|range| range.0),
+            source.map(|range| range.1),
+            member.map(|member| member.0),
+            member.map(|member| member.1),
+            member.map(|member| member.2),
+            page,
+            frame,
+            table_row.map(|row| row.0),
+            table_row.map(|row| row.1),
+            rect.map(|rect| rect.x0),
+            rect.map(|rect| rect.y0),
+            rect.map(|rect| rect.x1),
+            rect.map(|rect| rect.y1),
+            samples.map(|samples| samples.0),
+            samples.map(|samples| samples.1),
+            samples.map(|samples| samples.2),
+            time.map(|time| time.0),
+            time.map(|time| time.1),
+            row.tensors.map(|tensors| tensors.0),
+            row.tensors.map(|tensors| tensors.1),
+        ])?;
+        Ok(())
     }
 
     /// Adds the next leaf of the current view.
@@ -167,7 +198,7 @@ impl SidecarWriter {
         Ok(())
     }
 
-    /// Writes the trunk, joins several views by a `same_source` edge, and closes the file.
+    /// Writes the trunk and what could not be decoded, joins several views by a `same_source` edge, and closes the file.
     ///
     /// # Errors
     ///
@@ -185,6 +216,9 @@ impl SidecarWriter {
                 trunk.modality.name()
             ],
         )?;
+        for problem in trunk.problems {
+            self.connection.prepare_cached("INSERT INTO problem (text) VALUES (?1)")?.execute([problem])?;
+        }
         if self.n_views > 1 {
             self.connection.execute_batch(
                 "INSERT INTO hyperedge VALUES (1, 'same_source', 1.0);
@@ -199,12 +233,64 @@ impl SidecarWriter {
         let Some(view) = self.view.take() else { return Ok(()) };
         let source_end = view.preserves_source.then_some(view.n_bytes as i64);
         self.connection.execute(
-            "UPDATE branch SET byte_end = ?2, source_start = ?3, source_end = ?4 WHERE id = ?1",
+            "UPDATE branch SET byte_end = ?2, source_start = coalesce(?3, source_start),
+                source_end = coalesce(?4, source_end) WHERE id = ?1",
             params![view.id, view.n_bytes as i64, source_end.map(|_| 0i64), source_end],
         )?;
         self.tensor_byte += view.n_bytes;
         self.tensor_row += view.n_leaves;
         Ok(())
+    }
+}
+
+/// A branch but for its place in the source.
+struct BranchRow<'a> {
+    id: i64,
+    parent: Option<i64>,
+    view: i64,
+    ordinal: i64,
+    label: &'a str,
+    name: Option<&'a str>,
+    modality: Modality,
+    media_type: Option<&'a str>,
+    range: (i64, i64),
+    tensors: Option<(i64, i64)>,
+}
+
+/// An [`Origin`] in columns.
+#[derive(Default)]
+struct Address<'a> {
+    source: Option<(i64, i64)>,
+    member: Option<(&'a str, i64, i64)>,
+    page: Option<u32>,
+    frame: Option<i64>,
+    row: Option<(u32, i64)>,
+    rect: Option<Rect>,
+    samples: Option<(i64, i64, u32)>,
+    time: Option<(f64, f64)>,
+}
+
+impl<'a> Address<'a> {
+    fn of(origin: Option<&'a Origin>) -> Self {
+        let none = Self::default();
+        match origin {
+            Some(Origin::SourceBytes(range)) => Self { source: Some((range.start as i64, range.end as i64)), ..none },
+            Some(Origin::Member { name, range }) => {
+                Self { member: Some((name, range.start as i64, range.end as i64)), ..none }
+            }
+            Some(Origin::Page { page, rect }) => Self { page: Some(*page), rect: Some(*rect), ..none },
+            Some(Origin::Pixels { frame, rect }) => Self { frame: Some(i64::from(*frame)), rect: Some(*rect), ..none },
+            Some(Origin::Samples { start, end, rate }) => {
+                let seconds = |sample: u64| sample as f64 / f64::from((*rate).max(1));
+                let time = Some((seconds(*start), seconds(*end)));
+                Self { samples: Some((*start as i64, *end as i64, *rate)), time, ..none }
+            }
+            Some(Origin::Time { frame, start, end }) => {
+                Self { frame: Some(*frame as i64), time: Some((*start, *end)), ..none }
+            }
+            Some(Origin::Row { table, row }) => Self { row: Some((*table, *row as i64)), ..none },
+            _ => none,
+        }
     }
 }
 

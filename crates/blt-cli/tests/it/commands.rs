@@ -392,8 +392,62 @@ fn the_doctor_and_the_generated_pages_answer() {
     let report = stdout_of(&["doctor"]);
     assert!(report.contains("  portable      can be used") && report.contains("hash verified"), "{report}");
     assert!(serde_json::from_str::<Value>(&stdout_of(&["doctor", "--format", "json"])).unwrap().is_array());
-    assert!(stdout_of(&["formats"]).contains("text\n  formats"));
+    assert!(stdout_of(&["formats"]).contains(" image/png\n"));
     assert!(stdout_of(&["completions", "bash"]).contains("_blt__cli()"));
     assert!(stdout_of(&["man"]).starts_with(".ie"));
     assert!(stdout_of(&["--version"]).starts_with("blt-cli 0."));
+}
+
+#[test]
+fn formats_are_recognised_by_content_and_name() {
+    let samples = samples();
+    let path = |name: &str| samples.join(name).display().to_string();
+    let (bmp, rust, prose) = (path("binary/disc.bmp"), path("code/tide.rs"), path("prose/lighthouse.txt"));
+    let report = stdout_of(&["formats", "--format", "json", "--detect", &bmp, &rust, &prose]);
+    let rows: Value = serde_json::from_str(&report).unwrap();
+    let found: Vec<&str> = rows.as_array().unwrap().iter().map(|row| row["format"].as_str().unwrap()).collect();
+    assert_eq!(found, ["bmp", "rust", "text"]);
+}
+
+/// Decoders run in processes of their own here, as they do for users.
+#[test]
+fn samples_are_decoded_and_checked_without_a_model() {
+    let samples = samples().display().to_string();
+    for isolate in ["always", "never"] {
+        let report = stdout_of(&["ingest", "--decode-only", "--views", "both", "--isolate", isolate, &samples]);
+        let rows: Vec<Value> = report.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(rows.len(), 14);
+        assert!(rows.iter().all(|row| row["status"] == "done" && row["problems"] == serde_json::json!([])), "{report}");
+        let of = |name: &str| rows.iter().find(|row| row["path"].as_str().unwrap().ends_with(name)).unwrap();
+        assert_eq!((&of("disc.bmp")["modality"], &of("disc.bmp")["n_views"]), (&"image".into(), &2.into()));
+        assert!(of("round.elf")["n_units"].as_u64().unwrap() > 10);
+    }
+}
+
+#[test]
+fn a_source_that_cannot_be_decoded_fails_and_leaves_its_bytes() {
+    let scratch = tempfile::tempdir().unwrap();
+    let path = |name: &str| scratch.path().join(name).display().to_string();
+    fs::write(path("broken.png"), b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0").unwrap();
+    let output = run(&["ingest", &path("broken.png"), "-o", &path("out")]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("broken.png: not decodable as image: "), "{told}");
+    let bytes = fs::read(path("out/broken.png.safetensors")).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(file.tensor("bytes").unwrap().data(), fs::read(path("broken.png")).unwrap());
+    let report: Value = serde_json::from_str(&stdout_of(&["inspect", "--format", "json", &path("out")])).unwrap();
+    assert_eq!((&report["failed"], &report["done"]), (&1.into(), &0.into()));
+    let sidecar = stdout_of(&["inspect", &path("out/broken.png.hypergraph.db")]);
+    assert!(sidecar.contains("not decodable as image"), "{sidecar}");
+}
+
+#[test]
+fn inspect_shows_units_with_their_places() {
+    let scratch = tempfile::tempdir().unwrap();
+    let out = scratch.path().join("out").display().to_string();
+    let bmp = samples().join("binary/disc.bmp").display().to_string();
+    stdout_of(&["ingest", &bmp, "-o", &out, "--rule", "static", "--patch-size", "512", "--embeddings", "none"]);
+    let report = stdout_of(&["inspect", &format!("{out}/disc.bmp.hypergraph.db")]);
+    assert!(report.contains("tile 0..") && report.contains("frame 0 (0, 0) to (16, 16)"), "{report}");
 }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use blt_core::EntropyEngine;
+use blt_core::Views;
 use blt_ingest::{
     Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, PlannedSource, Silent, Status, Summary,
     run,
 };
-use blt_modalities::{TextDecoder, TextSegments, TextViews};
+use blt_modalities::{TextDecoder, TextSegments};
 use blt_sidecar::Sidecar;
 use blt_testkit::{files_below, noise, prose};
 use safetensors::SafeTensors;
@@ -313,7 +314,7 @@ fn views_and_units_reach_the_outputs() {
     let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(text.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     folders.write("utf16.txt", &utf16);
     let mut options = IngestOptions { export_json: true, ..folders.options("out") };
-    options.modalities.text = TextDecoder { segments: TextSegments::Lines, views: TextViews::Both };
+    options.modalities.text = TextDecoder { segments: TextSegments::Lines, views: Views::Both };
     ingest(&options);
     let file = fs::read(folders.output("out").join("utf16.txt.safetensors")).unwrap();
     let file = SafeTensors::deserialize(&file).unwrap();

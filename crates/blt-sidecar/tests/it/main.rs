@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use blt_core::{ByteRange, Modality, Origin, Patch, Unit};
+use blt_core::{ByteRange, Modality, Origin, Patch, Unit, View};
 use blt_sidecar::{Sidecar, SidecarError, SidecarWriter, TrunkInfo, write_json};
 use proptest::prelude::*;
 
@@ -12,11 +12,17 @@ const TRUNK: TrunkInfo<'static> = TrunkInfo {
     n_bytes: 12,
     media_type: "text/plain; charset=utf-16le",
     modality: Modality::Text,
+    problems: &[],
 };
 
 fn unit(label: &'static str, start: u64, end: u64, parent: Option<usize>) -> Unit {
-    let origin = Some(Origin::SourceBytes(ByteRange::new(start * 2, end * 2)));
-    Unit { label, range: ByteRange::new(start, end), origin, parent }
+    let origin = Origin::SourceBytes(ByteRange::new(start * 2, end * 2));
+    Unit::new(label, ByteRange::new(start, end)).at(origin).inside(parent)
+}
+
+/// A view that is not the source's bytes.
+fn decoded(units: Vec<Unit>) -> View {
+    View { units, ..View::owned("decoded", Modality::Text, "text/plain", Vec::new()) }
 }
 
 fn leaves(writer: &mut SidecarWriter, lengths: &[u64]) {
@@ -34,7 +40,7 @@ fn leaves(writer: &mut SidecarWriter, lengths: &[u64]) {
 /// A raw view of 12 bytes and a decoded one of 6 with nested units.
 fn two_views(path: &std::path::Path) -> (i64, i64) {
     let mut writer = SidecarWriter::create(path).unwrap();
-    let raw = writer.view(Modality::Text, "raw", &[], true).unwrap();
+    let raw = writer.view(&View::raw(Modality::Text, "text/plain")).unwrap();
     leaves(&mut writer, &[5, 1, 6]);
     let units = [
         unit("paragraph", 0, 4, None),
@@ -42,7 +48,7 @@ fn two_views(path: &std::path::Path) -> (i64, i64) {
         unit("line", 2, 4, Some(0)),
         unit("paragraph", 4, 6, None),
     ];
-    let decoded = writer.view(Modality::Text, "decoded", &units, false).unwrap();
+    let decoded = writer.view(&decoded(units.to_vec())).unwrap();
     leaves(&mut writer, &[1, 2, 1, 2]);
     writer.finish(&TRUNK).unwrap();
     (raw, decoded)
@@ -159,7 +165,7 @@ proptest! {
         let paths = [scratch.path().join("a.db"), scratch.path().join("b.db")];
         for path in &paths {
             let mut writer = SidecarWriter::create(path).unwrap();
-            writer.view(Modality::Binary, "raw", &[], true).unwrap();
+            writer.view(&View::raw(Modality::Binary, "")).unwrap();
             leaves(&mut writer, &lengths);
             writer.finish(&TRUNK).unwrap();
         }

@@ -1,0 +1,111 @@
+//! Sources through detection, decoders, and the files inside them.
+
+#![cfg(feature = "all")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::io::{Cursor, Write};
+
+use blt_core::{Hint, Limits, Modality, Origin, ViewData, Views};
+use blt_modalities::{ArchiveDecoder, Decoded, Modalities, formats};
+
+fn decode_with(modalities: &Modalities, bytes: &[u8], name: &str, limits: &Limits) -> Decoded {
+    let hint = Hint { name, ..Hint::default() };
+    modalities.decode(&mut Cursor::new(bytes), &hint, None, limits).unwrap()
+}
+
+fn decode(bytes: &[u8], name: &str) -> Decoded {
+    decode_with(&Modalities::default(), bytes, name, &Limits::default())
+}
+
+fn zipped(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored);
+    writer.start_file(name, stored).unwrap();
+    writer.write_all(content).unwrap();
+    writer.finish().unwrap().into_inner()
+}
+
+const PICTURE: &[u8] = b"P6 2 1 255\n\x01\x02\x03\x04\x05\x06";
+
+#[test]
+fn a_picture_in_an_archive_in_an_archive_is_a_view_with_its_path() {
+    let archive = zipped("inner.zip", &zipped("a/b.ppm", PICTURE));
+    let Decoded { document, error } = decode(&archive, "outer.zip");
+    assert!(error.is_none() && document.problems.is_empty(), "{error:?} {:?}", document.problems);
+    let [view] = &document.views[..] else { panic!("one view") };
+    assert_eq!((&*view.label, view.name.as_deref()), ("pixels", Some("inner.zip!/a/b.ppm")));
+    assert_eq!((view.modality, &view.data), (Modality::Image, &ViewData::Owned(vec![1, 2, 3, 4, 5, 6])));
+    assert_eq!(document.modality, Modality::Archive);
+}
+
+#[test]
+fn a_member_that_lies_in_the_source_as_it_is_leads_back_to_its_bytes() {
+    let program = b"fn main() {\n    println();\n}\n\nfn other() {\n}\n";
+    let archive = zipped("main.rs", program);
+    let modalities = Modalities { archive: ArchiveDecoder { views: Views::Both }, ..Modalities::default() };
+    let Decoded { document, .. } = decode_with(&modalities, &archive, "x.zip", &Limits::default());
+    let [raw, code] = &document.views[..] else { panic!("the archive and its member") };
+    assert_eq!((raw.modality, code.modality), (Modality::Archive, Modality::Code));
+    let Some(Origin::SourceBytes(place)) = &code.origin else { panic!("a stored member has a place") };
+    assert_eq!(&archive[place.start as usize..place.end as usize], program);
+}
+
+#[test]
+fn what_cannot_be_decoded_is_its_bytes_and_an_error() {
+    let Decoded { document, error } = decode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "broken.png");
+    assert_eq!((document.modality, &*document.views[0].label), (Modality::Image, "raw"));
+    assert_eq!(document.views[0].data, ViewData::Source);
+    assert!(error.unwrap().to_string().starts_with("not decodable as image: "));
+}
+
+#[test]
+fn a_broken_member_is_its_bytes_and_a_problem() {
+    let Decoded { document, error } = decode(&zipped("x.png", b"\x89PNG\r\n\x1a\n rest"), "x.zip");
+    assert!(error.is_none());
+    assert_eq!(document.views[0].data, ViewData::Owned(b"\x89PNG\r\n\x1a\n rest".to_vec()));
+    assert!(document.problems[0].starts_with("x.png: not decodable as image: "), "{:?}", document.problems);
+}
+
+#[test]
+fn a_hundred_archives_one_in_the_other_are_refused_with_a_sentence() {
+    let nested = (0..100).fold(b"core".to_vec(), |inner, _| zipped("inner.zip", &inner));
+    let Decoded { document, error } = decode(&nested, "deep.zip");
+    assert_eq!(document.views.len(), 1);
+    let error = error.unwrap().to_string();
+    assert_eq!(error, "it has 9 levels of files inside files, more than the limit of 8 (`--max-depth`)");
+}
+
+#[test]
+fn members_share_one_budget() {
+    let limits = Limits { max_inflated: 1000, ..Limits::default() };
+    let nested = zipped("inner.zip", &zipped("a", &[b'x'; 600]));
+    let Decoded { error, .. } = decode_with(&Modalities::default(), &nested, "x.zip", &limits);
+    assert!(error.unwrap().to_string().contains("inflated bytes, more than the limit of 1000"));
+}
+
+#[test]
+fn what_is_wanted_as_bytes_stays_bytes() {
+    let modalities = Modalities { as_bytes: vec![Modality::Image], ..Modalities::default() };
+    let Decoded { document, error } = decode_with(&modalities, PICTURE, "a.ppm", &Limits::default());
+    assert!(error.is_none());
+    assert_eq!((document.modality, &document.views[0].data), (Modality::Image, &ViewData::Source));
+}
+
+#[test]
+fn every_format_is_listed_once() {
+    let formats = formats();
+    assert!(formats.len() > 150, "{}", formats.len());
+    for (i, format) in formats.iter().enumerate() {
+        let twin = formats[..i].iter().find(|other| other.id == format.id && other.modality == format.modality);
+        assert_eq!(twin, None);
+    }
+}
+
+#[test]
+fn an_empty_source_of_any_name_is_an_empty_view() {
+    for name in ["", "a.png", "a.pdf", "a.rs", "a.csv", "a.zip", "a.mp4"] {
+        let Decoded { document, error } = decode(b"", name);
+        assert!(error.is_none(), "{name}: {error:?}");
+        assert_eq!(document.views.len(), 1, "{name}");
+    }
+}

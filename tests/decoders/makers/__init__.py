@@ -1,0 +1,1 @@
+"""Writers of fixtures, one module a kind of content."""
