@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::{BufReader, Cursor, SeekFrom};
 
 use blt_core::{DecodeError, Limits, Modality, SourceReader, read_whole};
-use image::codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
+use image::codecs::{dds::DdsDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, Frames, ImageError, ImageFormat, ImageReader};
 use jxl_oxide::integration::JxlDecoder;
@@ -65,6 +65,7 @@ pub(crate) fn read(
                 still(decoder, max_side, limits)
             }
         }
+        "dds" => still(DdsDecoder::new(source).map_err(refused)?, max_side, limits),
         "jxl" => still(JxlDecoder::new(source).map_err(refused)?, max_side, limits),
         _ => {
             let mut reader = match image_format(format) {
@@ -89,7 +90,6 @@ fn image_format(format: &str) -> Option<ImageFormat> {
         "qoi" => ImageFormat::Qoi,
         "hdr" => ImageFormat::Hdr,
         "farbfeld" => ImageFormat::Farbfeld,
-        "dds" => ImageFormat::Dds,
         "exr" => ImageFormat::OpenExr,
         _ => return None,
     })

@@ -32,11 +32,13 @@ pub fn detect(source: &mut dyn SourceReader, name: &str) -> io::Result<Format> {
     if let Some((_, format)) = SIGNATURES.iter().find(|(signature, _)| *signature == found) {
         return Ok(*format);
     }
-    if head.starts_with(b"RF64") || head.starts_with(b"BW64") {
-        return Ok(format_of("wav"));
-    }
-    if head.starts_with(b"caff\0") {
-        return Ok(Format { id: "caf", media_type: "audio/x-caf", extensions: &["caf"], ..format_of("wav") });
+    // What the library does not know.
+    let sound = |id, media_type, extensions| Format { id, media_type, extensions, ..format_of("wav") };
+    match head.first_chunk::<4>() {
+        Some(b"RF64" | b"BW64") => return Ok(format_of("wav")),
+        Some(b"caff") => return Ok(sound("caf", "audio/x-caf", &["caf"])),
+        Some(b"TTA1") => return Ok(sound("tta", "audio/x-tta", &["tta"])),
+        _ => {}
     }
     let named = NAMED.iter().find(|format| has_extension(name, format));
     Ok(named.copied().unwrap_or(Format { modality: modality_of(&found), ..BYTES }))
