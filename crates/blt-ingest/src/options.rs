@@ -81,7 +81,7 @@ impl IngestOptions {
     }
 
     /// Everything that decides about the bytes of the outputs, as named values. A folder is completed only by runs in
-    /// which they are equal.
+    /// which they are equal. Limits are not among it: a source that failed for one may be tried again with a higher one.
     pub(crate) fn fingerprint(&self, model: &str) -> Vec<(String, String)> {
         let mut values =
             vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
@@ -95,8 +95,6 @@ impl IngestOptions {
         put("text_segments", if *segments == TextSegments::None { "none" } else { segments.label() }.to_owned());
         put("text_views", format!("{:?}", self.modalities.text.views).to_lowercase());
         put("decoders", self.modalities.settings());
-        // What a limit keeps out depends on it; how long decoding may take does not change what comes of it in time.
-        put("limits", format!("{:?}", Limits { timeout: 0, max_memory: 0, ..self.limits }));
         put("export_json", self.export_json.to_string());
         values.extend(self.settings.iter().cloned());
         values

@@ -37,6 +37,7 @@ pub fn detect(source: &mut dyn SourceReader, name: &str) -> io::Result<Format> {
     match head.first_chunk::<4>() {
         Some(b"RF64" | b"BW64") => return Ok(format_of("wav")),
         Some(b"caff") => return Ok(sound("caf", "audio/x-caf", &["caf"])),
+        Some(b"PK\x03\x04") => return Ok(format_of("zip")), // and nothing more that could be told
         Some(b"TTA1") => return Ok(sound("tta", "audio/x-tta", &["tta"])),
         _ => {}
     }

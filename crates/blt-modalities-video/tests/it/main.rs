@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use blt_core::{DecodeError, Decoder, Document, Hint, Limits, Origin, View, ViewData, Views};
+use blt_core::{DecodeError, Decoder, Document, Hint, Limits, Origin, View, ViewData};
 use blt_modalities_video::VideoDecoder;
 
 const PATTERN: [&str; 4] = ["-f", "lavfi", "-i", "testsrc=size=160x120:rate=25:duration=2"];
@@ -183,11 +183,9 @@ fn limits_and_damage_are_named() {
     assert!(!document.problems.is_empty());
     let n_frames = frames(&document.views[0]).len();
     assert!(n_frames > 0 && n_frames == counted(&cut), "{n_frames}");
-    // The index of this one is cut off: nothing can be decoded, and the raw view remains.
+    // The index of this one is cut off: nothing can be decoded.
     std::fs::write(&cut, &bytes[..200]).unwrap();
     assert!(decode_within(&VideoDecoder::default(), &cut, &usual).is_err());
-    let both = decode(&VideoDecoder { views: Views::Both, ..VideoDecoder::default() }, &cut);
-    assert_eq!((both.views.len(), both.problems.len()), (1, 1));
 }
 
 #[test]
