@@ -1,5 +1,5 @@
 //! Other programs as decoders. [`run`] starts a program, reads what it prints up to a limit and kills it at a
-//! [`Deadline`]; [`Input`] is a file that such a program may read, and [`ffmpeg`] and [`ffprobe`] are the two that the
+//! [`Deadline`]; [`Input`] is a file that such a program may read, and [`ffmpeg()`] and [`ffprobe`] are the two that the
 //! sound and film decoders need.
 //!
 //! ```
