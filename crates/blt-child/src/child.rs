@@ -75,6 +75,9 @@ pub fn run(
     let program = program.as_ref();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    // Ctrl-C in a terminal goes to the whole group; what becomes of this program is its parent's to say.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => DecodeError::Program(program.display().to_string()),
         _ => DecodeError::Read(error),
