@@ -1,7 +1,8 @@
 //! What every fuzz target does: decode the bytes as one modality, within small limits, and check what comes of it. The decoders run
-//! inside the fuzzer, so that it sees what they do.
+//! inside the fuzzer, so that it sees what they do. A panic of a library is caught, as it is in the program; one of ours is a finding.
 
 use std::io::Cursor;
+use std::sync::Once;
 
 use blt_core::{Hint, Limits, Modality, ViewData, Views};
 use blt_modalities::{Isolate, Isolation, Modalities};
@@ -10,8 +11,18 @@ use blt_modalities::{Isolate, Isolation, Modalities};
 ///
 /// # Panics
 ///
-/// Panics when a decoder breaks down or breaks its promise: those are the findings.
+/// Panics when a decoder breaks its promise: those are the findings.
 pub fn decode(modality: Modality, bytes: &[u8]) {
+    static HOOK: Once = Once::new();
+    // In place of the fuzzer's own, which ends the process for every panic.
+    HOOK.call_once(|| {
+        std::panic::set_hook(Box::new(|panic| {
+            if panic.location().is_some_and(|place| place.file().contains("blt-") || place.file().starts_with("src/")) {
+                eprintln!("{panic}");
+                std::process::abort();
+            }
+        }));
+    });
     let limits = Limits {
         max_view_bytes: 1 << 24,
         max_pixels: 1 << 22,
@@ -34,7 +45,7 @@ pub fn decode(modality: Modality, bytes: &[u8]) {
         .expect("memory can be read");
     if let Some(error) = &decoded.error {
         let told = error.to_string();
-        assert!(!told.contains("broke down") && !told.contains(" of view `"), "{told}");
+        assert!(!told.contains(" of view `"), "{told}");
     }
     for view in &decoded.document.views {
         let n_bytes = match &view.data {

@@ -10,6 +10,8 @@ use crate::model::{KeptRows, MAX_PIECES, Model};
 use crate::room::Host;
 use crate::step::{Piece, Rows};
 
+/// So many jobs may come before a document's next piece without being taken before it.
+const HEAD_START: u64 = 1024;
 /// Steps of fewer rows wait while a step is on the card: more may come.
 const WORTHWHILE: usize = 16_384;
 
@@ -146,11 +148,12 @@ impl Jobs {
             false => self.shared.len().div_ceil(n_cards),
         };
         while taken.len() < MAX_PIECES {
-            // The older first.
+            // The older first, where a document that goes on counts as older than it is: one that is long has to begin its
+            // last steps while there is something to compute beside it.
             let bound = self.bound[device].front();
             let shared = self.shared.front().filter(|_| share > 0);
             let is_bound = match (bound, shared) {
-                (Some(bound), Some(shared)) => bound.number < shared.number,
+                (Some(bound), Some(shared)) => bound.number < shared.number + HEAD_START,
                 (Some(_), None) => true,
                 (None, Some(_)) => false,
                 (None, None) => break,

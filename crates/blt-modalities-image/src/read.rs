@@ -96,10 +96,7 @@ fn image_format(format: &str) -> Option<ImageFormat> {
 }
 
 fn refused(error: ImageError) -> DecodeError {
-    match error {
-        ImageError::IoError(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => DecodeError::Read(error),
-        error => DecodeError::Content { modality: Modality::Image, reason: error.to_string() },
-    }
+    DecodeError::Content { modality: Modality::Image, reason: error.to_string() }
 }
 
 fn decoder_limits(limits: &Limits) -> image::Limits {

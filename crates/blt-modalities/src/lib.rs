@@ -123,7 +123,7 @@ impl Modalities {
         let decoded = decoded.and_then(|document| self.with_embedded(document, 1, &mut budget, limits));
         Ok(match decoded {
             Ok(document) => Decoded { document, error: None },
-            Err(DecodeError::Read(error)) => return Err(DecodeError::Read(error)),
+            // Libraries tell of damage by errors of reading, too. A source that cannot be read fails again as bytes.
             Err(error) => {
                 let view = View::raw(format.modality, format.media_type);
                 Decoded { document: Document::new(format.modality, format.media_type, vec![view]), error: Some(error) }
