@@ -40,7 +40,9 @@ pub(crate) fn regions(bytes: &[u8]) -> Result<Vec<Region>, String> {
         segments.push((segment.name().unwrap_or("").to_owned(), segment.fileoff, segment.filesize, first));
     }
     let mut symbols = vec![Vec::new(); sections.len()];
-    for (name, symbol) in file.symbols().filter_map(Result::ok).filter(|(_, symbol)| !symbol.is_stab()) {
+    // The header may claim any number; each has twelve bytes at least.
+    let found = file.symbols().take(bytes.len() / 12).filter_map(Result::ok);
+    for (name, symbol) in found.filter(|(_, symbol)| !symbol.is_stab()) {
         let Some(index) = symbol.n_sect.checked_sub(1).filter(|index| *index < sections.len()) else { continue };
         let (address, size, section) = &sections[index];
         if let Some(offset) = symbol.n_value.checked_sub(*address).filter(|offset| offset < size) {
