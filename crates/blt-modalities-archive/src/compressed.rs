@@ -79,7 +79,8 @@ impl<R: BufRead> Read for GzipChain<R> {
             }
             let Some(mut rest) = self.rest.take() else { return Ok(0) };
             if rest.n_read > 0 {
-                if !rest.fill_buf()?.starts_with(&[0x1F, 0x8B]) {
+                // The first byte tells: it may be the last one that is buffered.
+                if rest.fill_buf()?.first() != Some(&0x1F) {
                     return Ok(0);
                 }
                 self.starts.push(rest.n_read);

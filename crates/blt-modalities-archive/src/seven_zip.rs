@@ -23,6 +23,9 @@ pub(crate) fn read(source: &mut dyn SourceReader, members: &mut Members<'_>) -> 
     }
     let mut failure = None;
     let read = reader.for_each_entries(|entry, content| {
+        if failure.is_some() {
+            return Ok(false); // the library goes on with the next block
+        }
         if entry.is_directory() || entry.is_anti_item() {
             return Ok(true);
         }

@@ -83,13 +83,13 @@ impl Decoder for DocumentDecoder {
             },
             _ => {}
         }
+        if !self.embedded || self.views == Views::Raw {
+            document.embedded.clear();
+        }
         let is_its_own_text = matches!(hint.format, "csv" | "tsv" | "jsonl");
         let has_more = !document.views.is_empty() || !document.embedded.is_empty();
         if self.views != Views::Decoded || is_its_own_text || !has_more {
             document.views.insert(0, raw);
-        }
-        if !self.embedded || self.views == Views::Raw {
-            document.embedded.clear();
         }
         Ok(document)
     }
