@@ -76,6 +76,15 @@ fn all_members_of_a_gzip_file_are_one_content() {
     assert_eq!(&*decode(&two, "gzip", "x.TGZ", Views::Both).unwrap().embedded[0].name, "x.tar");
 }
 
+/// Wherever a member begins in what is buffered.
+#[test]
+fn thousands_of_gzip_members_are_all_read() {
+    let members: Vec<Vec<u8>> = (0..9000u32).map(|i| gzipped(&vec![b'x'; 1 + i as usize % 7])).collect();
+    let document = decode(&members.concat(), "gzip", "x.gz", Views::Both).unwrap();
+    assert_eq!(document.embedded[0].bytes.len(), (0..9000).map(|i| 1 + i % 7).sum::<usize>());
+    assert_eq!(document.views[0].units.len(), 9000);
+}
+
 #[test]
 fn what_breaks_off_is_kept_up_to_there() {
     let text: Vec<u8> = (0..100_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();

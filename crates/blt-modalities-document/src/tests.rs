@@ -132,6 +132,11 @@ fn records_of_a_web_archive_are_units_and_their_contents_files_inside() {
     let labels: Vec<&str> = view.units.iter().map(|unit| &*unit.label).collect();
     assert_eq!(labels, ["record", "header", "block", "gap", "record", "header", "block", "overlay"]);
     assert_eq!(document.problems.len(), 1);
+    // Without the files inside there is still the archive.
+    let decoder = DocumentDecoder { embedded: false, ..DocumentDecoder::default() };
+    let hint = Hint { format: "warc", ..Hint::default() };
+    let document = decoder.decode(&mut Cursor::new(archive.as_bytes()), &hint, &Limits::default()).unwrap();
+    assert_eq!((document.views.len(), document.embedded.len()), (1, 0));
 }
 
 #[test]
