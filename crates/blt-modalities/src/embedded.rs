@@ -6,16 +6,21 @@ use blt_core::{DecodeError, Document, Embedded, Hint, Limits, Origin, View, View
 
 use crate::{Modalities, detect};
 
+/// What [`Budget::take_views`] counts.
+const VIEW_BYTES: &str = "bytes in the views of files inside";
+
 /// What is left of a source's allowance for files inside it, over all depths.
 #[derive(Debug)]
 pub(crate) struct Budget {
     members: u64,
     bytes: u64,
+    /// Bytes that decoders may make of the files inside; they are in memory together.
+    view_bytes: u64,
 }
 
 impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { members: limits.max_members, bytes: limits.max_inflated }
+        Self { members: limits.max_members, bytes: limits.max_inflated, view_bytes: limits.max_view_bytes }
     }
 
     /// Takes one file of `n_bytes` off.
@@ -31,6 +36,17 @@ impl Budget {
         limits.check("inflated bytes", n_inflated, limits.max_inflated, "--max-inflated")?;
         self.members -= 1;
         self.bytes -= n_bytes;
+        Ok(())
+    }
+
+    /// Takes off what a decoder made of a file.
+    fn take_views(&mut self, document: &Document, limits: &Limits) -> Result<(), DecodeError> {
+        for view in &document.views {
+            let ViewData::Owned(bytes) = &view.data else { continue };
+            let spent = (limits.max_view_bytes - self.view_bytes).saturating_add(bytes.len() as u64);
+            limits.check(VIEW_BYTES, spent, limits.max_view_bytes, "--max-view-bytes")?;
+            self.view_bytes -= bytes.len() as u64;
+        }
         Ok(())
     }
 }
@@ -57,9 +73,18 @@ impl Modalities {
             let format = detect(&mut Cursor::new(&bytes), &name)?;
             let hint = Hint { name: &name, ..Hint::default() };
             let inner = self.decode_one(&mut Cursor::new(&bytes), &hint, &format, bytes.len() as u64, limits);
-            let inner = match inner.and_then(|inner| self.with_embedded(inner, depth + 1, budget, limits)) {
+            let whole = inner.and_then(|inner| {
+                budget.take_views(&inner, limits)?;
+                self.with_embedded(inner, depth + 1, budget, limits)
+            });
+            let inner = match whole {
                 Ok(inner) => inner,
-                Err(error @ DecodeError::Limit { what: "levels of files inside files" | "inflated bytes", .. }) => {
+                Err(
+                    error @ DecodeError::Limit {
+                        what: "levels of files inside files" | "inflated bytes" | VIEW_BYTES,
+                        ..
+                    },
+                ) => {
                     return Err(error);
                 }
                 Err(error) => {

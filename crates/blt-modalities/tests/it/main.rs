@@ -84,6 +84,24 @@ fn members_share_one_budget() {
 }
 
 #[test]
+fn what_decoders_make_of_members_is_bounded_together() {
+    // Two pictures that are small as files and 3,000 bytes as pixels each.
+    let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for name in ["a.ppm", "b.ppm"] {
+        writer.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        writer.write_all(&[b"P6 50 20 255\n", &[7; 3000][..]].concat()).unwrap();
+    }
+    let archive = writer.finish().unwrap().into_inner();
+    let limits = Limits { max_view_bytes: 5000, ..Limits::default() };
+    let error = decode_with(&Modalities::default(), &archive, "x.zip", &limits).error.unwrap().to_string();
+    assert!(
+        error.starts_with("it has 6000 bytes in the views of files inside, more than the limit of 5000"),
+        "{error}"
+    );
+    assert!(decode(&archive, "x.zip").error.is_none());
+}
+
+#[test]
 fn what_is_wanted_as_bytes_stays_bytes() {
     let modalities = Modalities { as_bytes: vec![Modality::Image], ..Modalities::default() };
     let Decoded { document, error } = decode_with(&modalities, PICTURE, "a.ppm", &Limits::default());
