@@ -390,13 +390,13 @@ pub enum DecodeError {
     #[error("it has {found} {what}, more than the limit of {limit} (`{option}`)")]
     Limit {
         /// What is counted, in the plural, like `pixels`.
-        what: &'static str,
+        what: Cow<'static, str>,
         /// How many the source has, or says it has.
         found: u64,
         /// How many are allowed.
         limit: u64,
         /// The option that changes the limit.
-        option: &'static str,
+        option: Cow<'static, str>,
     },
     /// It took longer than allowed.
     #[error("decoding took longer than {0} seconds (`--timeout`)")]

@@ -76,7 +76,11 @@ impl Limits {
     ///
     /// Fails with [`DecodeError::Limit`].
     pub fn check(&self, what: &'static str, found: u64, limit: u64, option: &'static str) -> Result<(), DecodeError> {
-        if found > limit { Err(DecodeError::Limit { what, found, limit, option }) } else { Ok(()) }
+        if found > limit {
+            Err(DecodeError::Limit { what: what.into(), found, limit, option: option.into() })
+        } else {
+            Ok(())
+        }
     }
 
     /// Fails when `n_inflated` bytes made of `n_compressed` are too many.

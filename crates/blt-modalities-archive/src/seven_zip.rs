@@ -46,7 +46,7 @@ pub(crate) fn read(source: &mut dyn SourceReader, members: &mut Members<'_>) -> 
 
 fn refused(error: Error) -> DecodeError {
     match error {
-        Error::PasswordRequired | Error::MaybeBadPassword(_) => DecodeError::Encrypted,
+        Error::PasswordRequired | Error::MaybeBadPassword(_) => content("it is encrypted"),
         error => content(error),
     }
 }

@@ -153,7 +153,7 @@ fn limits_are_kept() {
     let file = || pdf(&[&show(10, 50, "one"), &show(10, 50, "two")], "");
     let text_with = |limits: &Limits| decode_with(PdfMode::Text, file(), limits);
     let few_pages = Limits { max_pages: 1, ..Limits::default() };
-    assert!(matches!(text_with(&few_pages), Err(DecodeError::Limit { what: "pages", found: 2, .. })));
+    assert!(matches!(text_with(&few_pages), Err(DecodeError::Limit { what, found: 2, .. }) if what == "pages"));
     let small = Limits { max_view_bytes: 6, ..Limits::default() };
     assert!(matches!(text_with(&small), Err(DecodeError::ViewTooLarge { .. })));
     let few_units = Limits { max_units: 6, ..Limits::default() };

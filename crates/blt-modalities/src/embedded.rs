@@ -2,12 +2,18 @@
 
 use std::io::Cursor;
 
-use blt_core::{DecodeError, Document, Embedded, Hint, Limits, Origin, View, ViewData};
+use blt_core::{ByteRange, DecodeError, Document, Embedded, Hint, Limits, Origin, View, ViewData};
 
 use crate::{Modalities, detect};
 
-/// What [`Budget::take_views`] counts.
+/// What is counted over all files inside a source. One that goes beyond fails the source; beyond other limits, its member.
+const SHARED: [&str; 5] = [LEVELS, FILES, INFLATED, "inflated bytes for each compressed one", VIEW_BYTES];
+const LEVELS: &str = "levels of files inside files";
+const FILES: &str = "files inside";
+const INFLATED: &str = "inflated bytes";
 const VIEW_BYTES: &str = "bytes in the views of files inside";
+/// So many members may take longer than allowed before the source does.
+const MAX_TIMEOUTS: u32 = 3;
 
 /// What is left of a source's allowance for files inside it, over all depths.
 #[derive(Debug)]
@@ -16,11 +22,20 @@ pub(crate) struct Budget {
     bytes: u64,
     /// Bytes that decoders may make of the files inside; they are in memory together.
     view_bytes: u64,
+    n_timeouts: u32,
+    /// The first member that could be decoded another time: with a program, a password, or more time.
+    pub(crate) to_retry: Option<DecodeError>,
 }
 
 impl Budget {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { members: limits.max_members, bytes: limits.max_inflated, view_bytes: limits.max_view_bytes }
+        Self {
+            members: limits.max_members,
+            bytes: limits.max_inflated,
+            view_bytes: limits.max_view_bytes,
+            n_timeouts: 0,
+            to_retry: None,
+        }
     }
 
     /// Takes one file of `n_bytes` off.
@@ -33,7 +48,7 @@ impl Budget {
             "--max-members",
         )?;
         let n_inflated = spent(limits.max_inflated, self.bytes).saturating_add(n_bytes);
-        limits.check("inflated bytes", n_inflated, limits.max_inflated, "--max-inflated")?;
+        limits.check(INFLATED, n_inflated, limits.max_inflated, "--max-inflated")?;
         self.members -= 1;
         self.bytes -= n_bytes;
         Ok(())
@@ -62,12 +77,7 @@ impl Modalities {
         limits: &Limits,
     ) -> Result<Document, DecodeError> {
         for file in std::mem::take(&mut document.embedded) {
-            limits.check(
-                "levels of files inside files",
-                u64::from(depth),
-                u64::from(limits.max_depth),
-                "--max-depth",
-            )?;
+            limits.check(LEVELS, u64::from(depth), u64::from(limits.max_depth), "--max-depth")?;
             budget.take(file.bytes.len() as u64, limits)?;
             let Embedded { name, origin, bytes } = file;
             let format = detect(&mut Cursor::new(&bytes), &name)?;
@@ -79,36 +89,40 @@ impl Modalities {
             });
             let inner = match whole {
                 Ok(inner) => inner,
-                Err(
-                    error @ DecodeError::Limit {
-                        what: "levels of files inside files" | "inflated bytes" | VIEW_BYTES,
-                        ..
-                    },
-                ) => {
-                    return Err(error);
-                }
                 Err(error) => {
+                    let is_shared = matches!(&error, DecodeError::Limit { what, .. } if SHARED.contains(&&**what));
+                    budget.n_timeouts += u32::from(matches!(error, DecodeError::Timeout(_)));
+                    if is_shared || budget.n_timeouts > MAX_TIMEOUTS {
+                        return Err(error);
+                    }
                     let raw = View::raw(format.modality, format.media_type);
                     let mut inner = Document::new(format.modality, format.media_type, vec![raw]);
                     inner.problems.push(told(&error));
+                    if matches!(error, DecodeError::Timeout(_) | DecodeError::Program(_) | DecodeError::Encrypted) {
+                        let text = format!("{name}: {error}");
+                        budget.to_retry.get_or_insert(DecodeError::Told(text));
+                    }
                     inner
                 }
             };
             document.problems.extend(inner.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+            let place = Place { name: &name, origin: origin.filter(|_| depth == 1) };
             let mut own_bytes = Some(bytes);
             for mut view in inner.views {
+                let is_the_file = view.data == ViewData::Source;
+                if is_the_file {
+                    view.data = ViewData::Owned(own_bytes.take().unwrap_or_default());
+                }
+                view.origin =
+                    if is_the_file { place.origin.clone() } else { view.origin.map(|origin| place.outer(origin)) };
+                for unit in &mut view.units {
+                    let in_the_file = is_the_file.then_some(Origin::SourceBytes(unit.range));
+                    unit.origin = unit.origin.take().or(in_the_file).map(|origin| place.outer(origin));
+                }
                 view.name = Some(match view.name {
                     Some(inner_name) => format!("{name}!/{inner_name}").into(),
                     None => name.clone(),
                 });
-                if view.data == ViewData::Source {
-                    view.data = ViewData::Owned(own_bytes.take().unwrap_or_default());
-                    // Deeper down the place is one in bytes that are not the source's.
-                    view.origin = origin.clone().filter(|_| depth == 1);
-                } else if matches!(view.origin, Some(Origin::SourceBytes(_))) {
-                    view.origin = None;
-                }
-                forget_bytes_of_the_member(&mut view, &origin, depth);
                 document.views.push(view);
             }
         }
@@ -116,18 +130,26 @@ impl Modalities {
     }
 }
 
-/// Ranges that a decoder gave are ranges of the file inside. In terms of the source they are so much further on if the file
-/// lies there as it is; else they are ranges of the member.
-fn forget_bytes_of_the_member(view: &mut View, origin: &Option<Origin>, depth: u32) {
-    let name = view.name.clone().unwrap_or_default();
-    for unit in &mut view.units {
-        let Some(Origin::SourceBytes(range)) = &unit.origin else { continue };
-        unit.origin = Some(match origin {
-            Some(Origin::SourceBytes(whole)) if depth == 1 && range.end <= whole.len() => {
-                Origin::SourceBytes(blt_core::ByteRange::new(whole.start + range.start, whole.start + range.end))
+/// Where a file lies inside another.
+struct Place<'a> {
+    name: &'a str,
+    /// Its bytes in the source, if it lies there as it is.
+    origin: Option<Origin>,
+}
+
+impl Place<'_> {
+    /// A place in the file in terms of what the file lies in: so much further on, or in the member of that name.
+    fn outer(&self, origin: Origin) -> Origin {
+        match (origin, &self.origin) {
+            (Origin::SourceBytes(range), Some(Origin::SourceBytes(whole))) if range.end <= whole.len() => {
+                Origin::SourceBytes(ByteRange::new(whole.start + range.start, whole.start + range.end))
             }
-            _ => Origin::Member { name: name.clone(), range: *range },
-        });
+            (Origin::SourceBytes(range), _) => Origin::Member { name: self.name.into(), range },
+            (Origin::Member { name, range }, _) => {
+                Origin::Member { name: format!("{}!/{name}", self.name).into(), range }
+            }
+            (origin, _) => origin,
+        }
     }
 }
 

@@ -41,8 +41,6 @@ struct Request {
     modalities: Modalities,
     modality: Modality,
     path: PathBuf,
-    /// Whether the source has that path for other programs too.
-    has_path: bool,
     format: String,
     media_type: String,
     name: String,
@@ -56,7 +54,38 @@ type Answer = Result<Document, Refusal>;
 #[derive(Debug, Serialize, Deserialize)]
 enum Refusal {
     Encrypted,
+    Program(String),
+    Timeout(u64),
+    Limit { what: String, found: u64, limit: u64, option: String },
     Told(String),
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Encrypted => Refusal::Encrypted,
+            DecodeError::Program(program) => Refusal::Program(program),
+            DecodeError::Timeout(seconds) => Refusal::Timeout(seconds),
+            DecodeError::Limit { what, found, limit, option } => {
+                Refusal::Limit { what: what.into(), found, limit, option: option.into() }
+            }
+            error => Refusal::Told(crate::embedded::told(&error)),
+        }
+    }
+}
+
+impl From<Refusal> for DecodeError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Encrypted => DecodeError::Encrypted,
+            Refusal::Program(program) => DecodeError::Program(program),
+            Refusal::Timeout(seconds) => DecodeError::Timeout(seconds),
+            Refusal::Limit { what, found, limit, option } => {
+                DecodeError::Limit { what: what.into(), found, limit, option: option.into() }
+            }
+            Refusal::Told(text) => DecodeError::Told(text),
+        }
+    }
 }
 
 impl Isolation {
@@ -84,11 +113,10 @@ impl Isolation {
             return Err(DecodeError::Content { modality, reason });
         };
         // What has no path gets one for as long as it is needed.
-        let copied = match hint.path {
-            Some(_) => None,
-            None => Some(copy_to_file(source)?),
-        };
-        let path = match (&copied, hint.path) {
+        // ... and so does one whose path cannot be written as text.
+        let own = hint.path.filter(|path| path.to_str().is_some());
+        let copied = if own.is_none() { Some(copy_to_file(source)?) } else { None };
+        let path = match (&copied, own) {
             (Some(file), _) => file.path(),
             (None, Some(path)) => path,
             (None, None) => return Err(DecodeError::Read(io::Error::other("the source has no path"))),
@@ -97,7 +125,6 @@ impl Isolation {
             modalities: Modalities { isolation: Isolation::default(), ..modalities.clone() },
             modality,
             path: path.to_owned(),
-            has_path: hint.path.is_some(),
             format: hint.format.to_owned(),
             media_type: hint.media_type.to_owned(),
             name: hint.name.to_owned(),
@@ -113,7 +140,10 @@ impl Isolation {
         let deadline = Deadline::new(&Limits { timeout: limits.timeout.saturating_add(5), ..*limits });
         // The views and the units.
         let max_output = limits.max_view_bytes.saturating_mul(2);
-        let output = run(program, &arguments, max_output, &deadline)?;
+        let output = match run(program, &arguments, max_output, &deadline) {
+            Err(DecodeError::Timeout(_)) => return Err(DecodeError::Timeout(limits.timeout)),
+            output => output?,
+        };
         let content = |reason: String| DecodeError::Content { modality, reason };
         if output.is_cut {
             return Err(DecodeError::ViewTooLarge { view: "decoded", limit: limits.max_view_bytes });
@@ -124,9 +154,7 @@ impl Isolation {
             return Err(content(format!("the decoding process broke down: {last}")));
         }
         match postcard::from_bytes::<Answer>(&output.bytes) {
-            Ok(Ok(document)) => Ok(document),
-            Ok(Err(Refusal::Encrypted)) => Err(DecodeError::Encrypted),
-            Ok(Err(Refusal::Told(text))) => Err(DecodeError::Told(text)),
+            Ok(answer) => answer.map_err(DecodeError::from),
             Err(error) => Err(content(format!("the decoding process gave no document: {error}"))),
         }
     }
@@ -149,18 +177,15 @@ fn copy_to_file(source: &mut dyn SourceReader) -> io::Result<tempfile::NamedTemp
 pub fn serve(request: &str, output: &mut dyn Write) -> io::Result<()> {
     let request: Request = serde_json::from_str(request).map_err(io::Error::from)?;
     confine(&request.limits)?;
-    let Request { modalities, modality, path, has_path, format, media_type, name, limits } = request;
-    let hint = Hint { format: &format, media_type: &media_type, name: &name, path: has_path.then_some(path.as_path()) };
+    let Request { modalities, modality, path, format, media_type, name, limits } = request;
+    let hint = Hint { format: &format, media_type: &media_type, name: &name, path: Some(&path) };
     let decoded = guarded(modality, || {
         let decoder = modalities
             .decoder(modality)
             .ok_or_else(|| DecodeError::Content { modality, reason: "there is no decoder in this build".to_owned() })?;
         decoder.decode(&mut File::open(&path)?, &hint, &limits)
     });
-    let answer: Answer = decoded.map_err(|error| match error {
-        DecodeError::Encrypted => Refusal::Encrypted,
-        error => Refusal::Told(crate::embedded::told(&error)),
-    });
+    let answer: Answer = decoded.map_err(Refusal::from);
     postcard::to_io(&answer, &mut *output).map_err(io::Error::other)?;
     output.flush()
 }
@@ -182,4 +207,23 @@ fn confine(limits: &Limits) -> io::Result<()> {
 #[cfg(not(unix))]
 fn confine(_: &Limits) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What happens to a source must not depend on where it was decoded.
+    #[test]
+    fn refusals_keep_their_kind_from_process_to_process() {
+        let limit = Limits::default().check_pixels(1 << 20, 1 << 20).expect_err("that is too many");
+        for error in [limit, DecodeError::Encrypted, DecodeError::Timeout(7), DecodeError::Program("ffmpeg".to_owned())]
+        {
+            let (debug, told) = (format!("{error:?}"), error.to_string());
+            let sent = postcard::to_stdvec(&Refusal::from(error)).expect("refusals can be sent");
+            let refusal: Refusal = postcard::from_bytes(&sent).expect("and read");
+            let received = DecodeError::from(refusal);
+            assert_eq!((format!("{received:?}"), received.to_string()), (debug, told));
+        }
+    }
 }

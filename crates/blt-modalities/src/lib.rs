@@ -90,9 +90,10 @@ pub struct Modalities {
 /// What became of a source.
 #[derive(Debug)]
 pub struct Decoded {
-    /// Its views; the source's own bytes alone if decoding failed.
+    /// Its views; the source's own bytes alone if decoding failed as a whole.
     pub document: Document,
-    /// Why decoding failed.
+    /// Why decoding failed, or failed for a file inside that may be decoded another time: with a program that is missing, a
+    /// password, or more time.
     pub error: Option<DecodeError>,
 }
 
@@ -122,7 +123,7 @@ impl Modalities {
         let decoded = self.decode_one(source, hint, &format, n_bytes, limits);
         let decoded = decoded.and_then(|document| self.with_embedded(document, 1, &mut budget, limits));
         Ok(match decoded {
-            Ok(document) => Decoded { document, error: None },
+            Ok(document) => Decoded { document, error: budget.to_retry },
             // Libraries tell of damage by errors of reading, too. A source that cannot be read fails again as bytes.
             Err(error) => {
                 let view = View::raw(format.modality, format.media_type);
@@ -151,15 +152,20 @@ impl Modalities {
     ) -> Result<Document, DecodeError> {
         let hint = Hint { format: format.id, media_type: format.media_type, ..*hint };
         source.seek(SeekFrom::Start(0))?;
+        if n_bytes == 0 && format.modality != Modality::Text {
+            // Of whatever it would be, there is nothing of it.
+            let view = View::raw(format.modality, format.media_type);
+            return Ok(Document::new(format.modality, format.media_type, vec![view]));
+        }
         let decoder = match self.decoder(format.modality) {
             // A format that is known but not decoded is told apart from one that is damaged.
             Some(decoder) if format.is_decoded || format.id.is_empty() => decoder,
-            _ if n_bytes == 0 => &BytesDecoder as &dyn Decoder,
             _ => {
                 let mut document = BytesDecoder.decode(source, &hint, limits)?;
                 document.modality = format.modality;
                 document.views[0].modality = format.modality;
-                if !matches!(format.modality, Modality::Binary | Modality::Text | Modality::Code) {
+                let is_wanted = self.as_bytes.contains(&format.modality);
+                if !is_wanted && !matches!(format.modality, Modality::Binary | Modality::Text | Modality::Code) {
                     document.problems.push(format!("no decoder for {} in this build", format.media_type));
                 }
                 return Ok(document);

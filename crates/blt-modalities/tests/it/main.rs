@@ -51,6 +51,31 @@ fn a_member_that_lies_in_the_source_as_it_is_leads_back_to_its_bytes() {
 }
 
 #[test]
+fn places_inside_a_member_are_those_of_the_source_or_name_the_member() {
+    let program = b"fn main() {\n    println();\n}\n\nfn other() {\n    main();\n}\n";
+    let stored = zipped("main.rs", program);
+    let deep = zipped("inner.zip", &stored);
+    for (archive, is_deep) in [(stored, false), (deep, true)] {
+        let Decoded { document, .. } = decode(&archive, "x.zip");
+        let (view, mut n_functions) = (&document.views[0], 0);
+        for unit in view.units.iter().filter(|unit| unit.label == "function") {
+            n_functions += 1;
+            let own = &program[unit.range.start as usize..unit.range.end as usize];
+            match unit.origin.as_ref().unwrap() {
+                Origin::SourceBytes(place) if !is_deep => {
+                    assert_eq!(&archive[place.start as usize..place.end as usize], own);
+                }
+                Origin::Member { name, range } if is_deep => {
+                    assert_eq!((&**name, *range), ("inner.zip!/main.rs", unit.range));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(n_functions, 2);
+    }
+}
+
+#[test]
 fn what_cannot_be_decoded_is_its_bytes_and_an_error() {
     let Decoded { document, error } = decode(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0", "broken.png");
     assert_eq!((document.modality, &*document.views[0].label), (Modality::Image, "raw"));
@@ -121,9 +146,14 @@ fn every_format_is_listed_once() {
 
 #[test]
 fn an_empty_source_of_any_name_is_an_empty_view() {
-    for name in ["", "a.png", "a.pdf", "a.rs", "a.csv", "a.zip", "a.mp4"] {
+    for name in ["", "a.png", "a.pdf", "a.rs", "a.csv", "a.zip", "a.mp4", "a.eml"] {
         let Decoded { document, error } = decode(b"", name);
         assert!(error.is_none(), "{name}: {error:?}");
         assert_eq!(document.views.len(), 1, "{name}");
+    }
+    for modality in Modality::ALL {
+        let empty = &mut Cursor::new(b"");
+        let decoded = Modalities::default().decode(empty, &Hint::default(), Some(modality), &Limits::default());
+        assert!(decoded.unwrap().error.is_none(), "{modality}");
     }
 }
