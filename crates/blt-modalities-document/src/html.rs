@@ -3,6 +3,7 @@
 use blt_core::{ByteRange, DecodeError, Limits, Origin, View};
 use html5gum::{DefaultEmitter, Token, Tokenizer};
 
+use crate::content;
 use crate::text::TextBuilder;
 
 /// Elements whose text nobody reads.
@@ -17,6 +18,9 @@ const INLINE: [&[u8]; 38] = [
 
 /// The page's text, block by block, with the bytes each comes from.
 pub(crate) fn view(page: &[u8], limits: &Limits) -> Result<View, DecodeError> {
+    if page.starts_with(b"\xFF\xFE") || page.starts_with(b"\xFE\xFF") {
+        return Err(content("it is in UTF-16, of which no text is made"));
+    }
     let mut text = TextBuilder::new(limits);
     blocks(page, &mut |block, range| text.add("paragraph", &block, Some(Origin::SourceBytes(range))))?;
     // Bytes stay bytes: a page in another charset gives text in that charset.

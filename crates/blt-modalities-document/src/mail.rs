@@ -18,6 +18,9 @@ pub(crate) fn read(
     views: Views,
     limits: &Limits,
 ) -> Result<(), DecodeError> {
+    if u32::try_from(bytes.len()).is_err() {
+        return Err(content("it is larger than 4 GiB")); // the library's offsets have 32 bits
+    }
     let message = MessageParser::default().parse(bytes).ok_or_else(|| content("it has no header"))?;
     let mut regions = Vec::new();
     for part in &message.parts {
@@ -33,7 +36,13 @@ pub(crate) fn read(
     if views != Views::Raw {
         document.views.push(text(&message, limits)?);
         for (index, part) in message.attachments().enumerate() {
-            document.embedded.extend(attachment(part, bytes, index));
+            match attachment(part, bytes, index) {
+                Some(file) => document.embedded.push(file),
+                None => document.problems.push(format!("the attachment {} has no content", index + 1)),
+            }
+        }
+        if message.parts.iter().any(|part| part.is_encoding_problem) {
+            document.problems.push("a part does not keep to its encoding".to_owned());
         }
     }
     Ok(())
@@ -80,7 +89,8 @@ fn attachment(part: &MessagePart<'_>, bytes: &[u8], index: usize) -> Option<Embe
     let as_it_is = |range: ByteRange| bytes.get(range.start as usize..range.end as usize);
     let place = ByteRange::new(start, end.max(start));
     let content: &[u8] = match &part.body {
-        PartType::Message(_) => as_it_is(place)?,
+        PartType::Message(_) if part.encoding == Encoding::None => as_it_is(place)?,
+        PartType::Message(message) => message.raw_message(),
         PartType::Multipart(_) => return None,
         _ => part.contents(),
     };

@@ -120,7 +120,7 @@ fn a_message_gives_text_and_attachments() {
 fn records_of_a_web_archive_are_units_and_their_contents_files_inside() {
     let http = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let record = format!(
-        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://x.org/a.txt\r\n\
+        "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://x.org/a.txt?b=c.rs#d\r\n\
          Content-Type: application/http; msgtype=response\r\nContent-Length: {}\r\n\r\n{http}\r\n\r\n",
         http.len()
     );

@@ -105,8 +105,8 @@ fn skip_line_ends(reader: &mut impl BufRead) -> Result<u64, DecodeError> {
 
 /// The file of a record: behind the lines of HTTP and without its chunks.
 fn embedded(content: Vec<u8>, start: u64, is_http: bool, address: Option<&str>, record: u64) -> Embedded {
-    let name = match address.and_then(|address| address.split("://").nth(1)) {
-        Some(path) => path.trim_end_matches('/').into(),
+    let name = match address.and_then(file_of) {
+        Some(name) => name.into(),
         None => format!("record at byte {record}").into(),
     };
     let body = if is_http { content.windows(4).position(|end| end == b"\r\n\r\n").map(|at| at + 4) } else { Some(0) };
@@ -125,6 +125,17 @@ fn embedded(content: Vec<u8>, start: u64, is_http: bool, address: Option<&str>, 
     }
     let origin = Some(Origin::SourceBytes(ByteRange::new(start + body as u64, start + content.len() as u64)));
     Embedded { name, origin, bytes: content[body..].to_vec() }
+}
+
+/// Host and path of an address, without what asks or points. A folder's page is its `index`, as the end of a host's name would
+/// else be taken for that of a file's.
+fn file_of(address: &str) -> Option<String> {
+    let path = address.split_once("://")?.1.split(['?', '#']).next()?;
+    Some(match path.split_once('/') {
+        None => format!("{path}/index"),
+        Some(_) if path.ends_with('/') => format!("{path}index"),
+        Some(_) => path.to_owned(),
+    })
 }
 
 /// The chunks put together (RFC 9112, section 7.1); `None` when they are not chunks after all.
