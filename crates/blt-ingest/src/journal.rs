@@ -32,7 +32,7 @@ CREATE TABLE source (
 pub enum Status {
     /// Its outputs are whole.
     Done,
-    /// It has none; `error` says why, and the next run tries again.
+    /// `error` says why, and the next run tries again. Its outputs, if it has any, are of its bytes, or lack a part.
     Failed,
     /// It is nothing to ingest; `error` says why.
     Skipped,
@@ -153,7 +153,7 @@ impl Journal {
     /// Fails if the folder holds finished sources and was made with other settings.
     pub(crate) fn check_settings(&self, settings: &[(String, String)]) -> Result<(), IngestError> {
         let differences = self.differences(settings)?;
-        if differences.is_empty() || self.count(Status::Done)? == 0 {
+        if differences.is_empty() || self.rows()?.iter().all(|row| row.outputs.is_empty()) {
             Ok(())
         } else {
             Err(IngestError::Settings(differences))

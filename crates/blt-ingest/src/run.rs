@@ -172,13 +172,14 @@ pub type DecodedVisitor<'a> = &'a (dyn Fn(&PlannedSource, Result<Decoded, Source
 /// Fails when no input exists.
 pub fn decode_all(options: &IngestOptions, visit: DecodedVisitor<'_>) -> Result<(), IngestError> {
     let plan = plan(options, None)?;
+    let scratch = tempfile::tempdir().map_err(|source| IngestError::Output { path: std::env::temp_dir(), source })?;
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..options.n_workers.clamp(1, plan.sources.len().max(1)) {
             scope.spawn(|| {
                 while let Some(planned) = plan.sources.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    let decoded = guarded(|| match load(options, planned, &std::env::temp_dir())? {
+                    let decoded = guarded(|| match load(options, planned, scratch.path())? {
                         Ok(mut content) => Ok(Some(decode(options, planned, &mut content)?)),
                         Err(_) => Ok(None), // nothing to ingest
                     });
@@ -398,7 +399,15 @@ impl Work<'_> {
         let Decoded { mut document, error } =
             self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
         let error = error.map(SourceError::Decode);
+        if encoding.patcher.rule == Rule::Bpe
+            && let Some(error) = error
+        {
+            return Err(error); // bytes that could not be decoded have no tokens
+        }
         document.problems.extend(error.as_ref().map(SourceError::chain));
+        // A file inside that failed has told so already.
+        let mut told = std::collections::HashSet::new();
+        document.problems.retain(|problem| told.insert(problem.clone()));
 
         let [sidecar_name, json_name, file_name] = output_names(&planned.id);
         let sidecar_path = self.partial.join(&sidecar_name);
@@ -471,11 +480,8 @@ impl Work<'_> {
     ) -> Result<(), SourceError> {
         let encoding = &self.options.encoding;
         sink.sidecar.view(view)?;
-        let delimiters: Vec<usize> = match encoding.patcher.rule {
-            Rule::Bpe if view.units.is_empty() && content.n_bytes > 0 => {
-                return Err(SourceError::NoTokens(view.label.to_string()));
-            }
-            Rule::Bpe => view.units.iter().map(|unit| unit.range.start as usize).collect(),
+        let delimiters = match encoding.patcher.rule {
+            Rule::Bpe => self.token_starts(view, content.n_bytes)?,
             _ => Vec::new(),
         };
         // The reader is opened anew for each pass over the view, one at a time.
@@ -488,6 +494,19 @@ impl Work<'_> {
         encoded?;
         sink.file.end_view(&view.label, view.modality.name());
         Ok(())
+    }
+
+    /// Where the tokens of a text begin: its units are what the text decoder was asked for. Nothing else has tokens.
+    fn token_starts(&self, view: &View, n_source_bytes: u64) -> Result<Vec<usize>, SourceError> {
+        let label = self.options.modalities.text.segments.label();
+        let is_empty = match &view.data {
+            ViewData::Source => n_source_bytes == 0,
+            ViewData::Owned(bytes) => bytes.is_empty(),
+        };
+        if !is_empty && (view.units.is_empty() || view.units.iter().any(|unit| unit.label != label)) {
+            return Err(SourceError::NoTokens(view.label.to_string()));
+        }
+        Ok(view.units.iter().map(|unit| unit.range.start as usize).collect())
     }
 
     fn timed<T>(&self, stage: fn(&mut StageSeconds) -> &mut f64, work: impl FnOnce() -> T) -> T {
@@ -528,11 +547,8 @@ fn decode(
     planned: &PlannedSource,
     content: &mut LoadedSource,
 ) -> Result<Decoded, blt_core::DecodeError> {
-    let path = match &planned.kind {
-        SourceKind::File(path) => Some(path.as_path()),
-        _ => None,
-    };
-    let hint = Hint { name: &planned.name, path, ..Hint::default() };
+    let path = content.path();
+    let hint = Hint { name: &planned.name, path: path.as_deref(), ..Hint::default() };
     options.modalities.decode(content.reader(), &hint, options.modality, &options.limits)
 }
 

@@ -1,8 +1,8 @@
 //! The bytes of one source.
 
-use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::{self, File, Metadata};
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use blt_core::SourceReader;
@@ -21,7 +21,7 @@ pub(crate) struct LoadedSource {
 #[derive(Debug)]
 enum Content {
     Memory(Cursor<Vec<u8>>),
-    File { file: File, before: FileState },
+    File { file: File, path: PathBuf, before: FileState },
 }
 
 /// What changes when somebody writes to a file.
@@ -29,12 +29,20 @@ enum Content {
 struct FileState {
     n_bytes: u64,
     modified: Option<SystemTime>,
+    /// Device and number of the file, where there are such things.
+    identity: Option<(u64, u64)>,
 }
 
 impl FileState {
-    fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self { n_bytes: metadata.len(), modified: metadata.modified().ok() })
+    fn of(metadata: &Metadata) -> Self {
+        #[cfg(unix)]
+        let identity = {
+            use std::os::unix::fs::MetadataExt;
+            Some((metadata.dev(), metadata.ino()))
+        };
+        #[cfg(not(unix))]
+        let identity = None;
+        Self { n_bytes: metadata.len(), modified: metadata.modified().ok(), identity }
     }
 }
 
@@ -42,7 +50,7 @@ impl LoadedSource {
     /// Reads and hashes the file at `path`, and keeps its bytes if they are no more than `in_memory_bytes`.
     pub(crate) fn open(path: &Path, max_bytes: u64, in_memory_bytes: u64) -> Result<Self, SourceError> {
         let mut file = File::open(path).map_err(SourceError::Read)?;
-        let before = FileState::of(&file).map_err(SourceError::Read)?;
+        let before = FileState::of(&file.metadata().map_err(SourceError::Read)?);
         if before.n_bytes > max_bytes {
             return Err(blt_core::DecodeError::TooLarge { found: before.n_bytes, limit: max_bytes }.into());
         }
@@ -69,7 +77,11 @@ impl LoadedSource {
                 return Err(blt_core::DecodeError::TooLarge { found: n_bytes, limit: max_bytes }.into());
             }
         }
-        Ok(Self { sha256: hasher.finalize().into(), n_bytes, content: Content::File { file, before } })
+        Ok(Self {
+            sha256: hasher.finalize().into(),
+            n_bytes,
+            content: Content::File { file, path: path.to_owned(), before },
+        })
     }
 
     /// A source that is in memory already.
@@ -86,13 +98,22 @@ impl LoadedSource {
         }
     }
 
-    /// Fails if the file was written to since it was hashed.
-    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+    /// Where other programs may read it: a file that was hashed there. Bytes in memory are handed over as they are.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         match &self.content {
-            Content::File { file, before } if FileState::of(file).map_err(SourceError::Read)? != *before => {
-                Err(SourceError::Changed)
-            }
-            _ => Ok(()),
+            Content::Memory(_) => None,
+            Content::File { path, .. } => Some(path.clone()),
         }
+    }
+
+    /// Fails if the file was written to, or another one took its place, since it was hashed.
+    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+        let Content::File { file, path, before } = &self.content else { return Ok(()) };
+        for metadata in [file.metadata(), fs::metadata(path)] {
+            if FileState::of(&metadata.map_err(SourceError::Read)?) != *before {
+                return Err(SourceError::Changed);
+            }
+        }
+        Ok(())
     }
 }
