@@ -61,6 +61,15 @@ pub struct Output {
     pub succeeded: bool,
 }
 
+/// Whose signals a program gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Those of its parent: Ctrl-C in a terminal ends both.
+    Parents,
+    /// Its own. What becomes of it is its parent's to say, and what it has started ends with it.
+    Own,
+}
+
 /// Runs `program`, found as the shell finds it, with no standard input, until it ends.
 ///
 /// # Errors
@@ -71,18 +80,20 @@ pub fn run(
     arguments: &[OsString],
     max_bytes: u64,
     deadline: &Deadline,
+    group: Group,
 ) -> Result<Output, DecodeError> {
     let program = program.as_ref();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    // Ctrl-C in a terminal goes to the whole group; what becomes of this program is its parent's to say.
     #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    if group == Group::Own {
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    }
     let child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => DecodeError::Program(program.display().to_string()),
         _ => DecodeError::Read(error),
     })?;
-    let mut child = Running(child);
+    let mut child = Running(child, group);
     // A pipe that nobody reads blocks the program, so each has a thread; both end when the program does.
     let complaint = read_up_to(child.0.stderr.take(), MAX_COMPLAINT, Rest::Drained);
     let output = read_up_to(child.0.stdout.take(), max_bytes, Rest::Left);
@@ -105,10 +116,15 @@ enum Rest {
 }
 
 /// A program that does not outlive this value.
-struct Running(Child);
+struct Running(Child, Group);
 
 impl Running {
     fn end(&mut self) -> io::Result<ExitStatus> {
+        #[cfg(unix)]
+        if self.1 == Group::Own && self.0.try_wait()?.is_none() {
+            let leader = rustix::process::Pid::from_child(&self.0);
+            rustix::process::kill_process_group(leader, rustix::process::Signal::KILL)?;
+        }
         self.0.kill()?;
         self.0.wait()
     }
@@ -180,7 +196,7 @@ mod tests {
 
     fn shell(script: &str, max_bytes: u64, timeout: u64) -> Result<Output, DecodeError> {
         let arguments = ["-c", script].map(OsString::from);
-        run("sh", &arguments, max_bytes, &Deadline::new(&Limits { timeout, ..Limits::default() }))
+        run("sh", &arguments, max_bytes, &Deadline::new(&Limits { timeout, ..Limits::default() }), Group::Own)
     }
 
     #[test]
@@ -210,6 +226,18 @@ mod tests {
         assert!(begin.elapsed() < Duration::from_secs(20));
     }
 
+    /// The program that it started would write the file after two seconds.
+    #[cfg(unix)]
+    #[test]
+    fn what_a_killed_program_started_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("written");
+        let script = format!("(sleep 2; : > '{}') & sleep 30", file.display());
+        assert!(matches!(shell(&script, 10, 1), Err(DecodeError::Timeout(1))));
+        thread::sleep(Duration::from_millis(2500));
+        assert!(!file.exists());
+    }
+
     #[test]
     fn much_complaining_does_not_block() {
         let output = shell("yes no | head -c 300000 >&2; printf done", 10, 10).unwrap();
@@ -219,7 +247,7 @@ mod tests {
 
     #[test]
     fn an_absent_program_is_named() {
-        let error = run("no-such-program", &[], 10, &Deadline::new(&Limits::default())).unwrap_err();
+        let error = run("no-such-program", &[], 10, &Deadline::new(&Limits::default()), Group::Own).unwrap_err();
         assert_eq!(error.to_string(), "`no-such-program` is needed and was not found");
     }
 }

@@ -8,7 +8,7 @@ use blt_core::{DecodeError, Hint, Limits, Modality, SourceReader};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
-use crate::child::{Deadline, Output, run};
+use crate::child::{Deadline, Group, Output, run};
 
 /// Containers that hold their sound and pictures themselves. Playlists (`hls`, `concat`, `dash`) are not among them:
 /// they would let a file name other files of the machine. Names are those of `ffmpeg -demuxers`.
@@ -229,7 +229,7 @@ pub fn ffprobe(
     let mut arguments = guards(limits);
     arguments.extend(options.iter().map(OsString::from));
     arguments.extend([OsString::from("-i"), input.url()]);
-    let output = run("ffprobe", &arguments, max_bytes, deadline)?;
+    let output = run("ffprobe", &arguments, max_bytes, deadline, Group::Parents)?;
     let complaint = complaint(&output, input);
     Ok((output, complaint))
 }
@@ -252,7 +252,7 @@ pub fn ffmpeg(
     arguments.extend([OsString::from("-i"), input.url()]);
     arguments.extend(outputs.iter().map(OsString::from));
     arguments.push("pipe:1".into());
-    let output = run("ffmpeg", &arguments, max_bytes, deadline)?;
+    let output = run("ffmpeg", &arguments, max_bytes, deadline, Group::Parents)?;
     let complaint = complaint(&output, input);
     Ok((output, complaint))
 }

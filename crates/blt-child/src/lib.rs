@@ -5,11 +5,11 @@
 //! ```
 //! use std::ffi::OsString;
 //!
-//! use blt_child::{Deadline, run};
+//! use blt_child::{Deadline, Group, run};
 //! use blt_core::Limits;
 //!
 //! let deadline = Deadline::new(&Limits::default());
-//! let output = run("echo", &[OsString::from("hello")], 1 << 10, &deadline)?;
+//! let output = run("echo", &[OsString::from("hello")], 1 << 10, &deadline, Group::Own)?;
 //! assert_eq!(output.bytes, b"hello\n");
 //! # Ok::<(), blt_core::DecodeError>(())
 //! ```
@@ -19,5 +19,5 @@
 mod child;
 mod ffmpeg;
 
-pub use child::{Deadline, Output, run};
+pub use child::{Deadline, Group, Output, run};
 pub use ffmpeg::{Disposition, Format, Input, Probe, RawSound, Stream, ffmpeg, ffprobe, probe, raw_samples};

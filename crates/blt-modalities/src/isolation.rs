@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use blt_child::{Deadline, run};
+use blt_child::{Deadline, Group, run};
 use blt_core::{DecodeError, Document, Hint, Limits, Modality, SourceReader};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,7 @@ impl Isolation {
         let deadline = Deadline::new(&Limits { timeout: limits.timeout.saturating_add(5), ..*limits });
         // The views and the units.
         let max_output = limits.max_view_bytes.saturating_mul(2);
-        let output = match run(program, &arguments, max_output, &deadline) {
+        let output = match run(program, &arguments, max_output, &deadline, Group::Own) {
             Err(DecodeError::Timeout(_)) => return Err(DecodeError::Timeout(limits.timeout)),
             output => output?,
         };
