@@ -41,14 +41,42 @@ pub(crate) struct Content {
 
 /// Columns whose name says that they are the text of a row; earlier ones are taken first.
 const TEXT_NAMES: &[&str] = &[
-    "text", "content", "contents", "document", "raw_content", "body", "code", "markdown", "html", "article", "story",
-    "passage", "paragraph", "sentence", "txt", "abstract", "transcript", "transcription", "response", "output",
-    "completion", "answer", "conversations", "messages", "prompt", "instruction", "question", "caption",
+    "text",
+    "content",
+    "contents",
+    "document",
+    "raw_content",
+    "body",
+    "code",
+    "markdown",
+    "html",
+    "article",
+    "story",
+    "passage",
+    "paragraph",
+    "sentence",
+    "txt",
+    "abstract",
+    "transcript",
+    "transcription",
+    "response",
+    "output",
+    "completion",
+    "answer",
+    "conversations",
+    "messages",
+    "prompt",
+    "instruction",
+    "question",
+    "caption",
 ];
 
 /// Columns whose name says which medium they hold.
 const MEDIA_NAMES: &[(Medium, &[&str])] = &[
-    (Medium::Image, &["image", "images", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"]),
+    (
+        Medium::Image,
+        &["image", "images", "img", "picture", "photo", "jpg", "jpeg", "png", "webp", "gif", "tif", "tiff", "bmp"],
+    ),
     (Medium::Audio, &["audio", "audios", "wav", "flac", "mp3", "ogg", "opus", "m4a"]),
     (Medium::Video, &["video", "videos", "mp4", "webm", "mkv", "avi", "mov"]),
     (Medium::Pdf, &["pdf", "pdfs"]),
@@ -129,7 +157,8 @@ fn text_column(columns: &[Column]) -> Option<usize> {
     let named = |name: &&str| columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
     TEXT_NAMES.iter().find_map(named).or_else(|| {
         let mut texts = columns.iter().enumerate().filter(|(_, column)| column.kind == ColumnKind::Text);
-        let only = texts.next().filter(|(_, column)| !column.name.starts_with("__") && medium_of_name(column).is_none())?;
+        let only =
+            texts.next().filter(|(_, column)| !column.name.starts_with("__") && medium_of_name(column).is_none())?;
         texts.next().is_none().then_some(only.0)
     })
 }

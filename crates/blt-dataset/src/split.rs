@@ -38,7 +38,9 @@ impl SplitSlice {
             let term = term.trim();
             let (split, slice) = match term.split_once('[') {
                 None => (term, None),
-                Some((split, slice)) => (split, Some(slice.strip_suffix(']').ok_or_else(|| wrong("a `]` is missing"))?)),
+                Some((split, slice)) => {
+                    (split, Some(slice.strip_suffix(']').ok_or_else(|| wrong("a `]` is missing"))?))
+                }
             };
             let is_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
             if split.is_empty() || !split.chars().all(is_name) {
@@ -74,7 +76,8 @@ impl SplitSlice {
             Bound::Row(row) => row.unsigned_abs().min(n_rows),
             Bound::Percent(percent) => {
                 // As the library computes it: floating point, and ties to even.
-                let from_start = (percent.unsigned_abs().min(100) as f64 * n_rows as f64 / 100.0).round_ties_even() as u64;
+                let from_start =
+                    (percent.unsigned_abs().min(100) as f64 * n_rows as f64 / 100.0).round_ties_even() as u64;
                 if percent < 0 { n_rows - from_start } else { from_start }
             }
         };
