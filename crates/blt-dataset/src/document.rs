@@ -57,8 +57,11 @@ impl RowDocument {
     }
 }
 
-/// The parts and the metadata of `row`; otherwise why it is no document.
-pub(crate) fn parts(row: Row, selection: &Selection) -> Result<(Vec<Part>, Option<Map<String, Value>>), String> {
+/// The parts of a row, and its metadata.
+type Parts = (Vec<Part>, Option<Map<String, Value>>);
+
+/// What becomes of `row`; otherwise why it is no document.
+pub(crate) fn parts(row: Row, selection: &Selection) -> Result<Parts, String> {
     let mut cells = row.cells;
     // A column may be named twice, and metadata may hold the id.
     let mut take = |place: usize| cells.get_mut(place).map_or(Cell::Null, |cell| std::mem::replace(cell, Cell::Null));

@@ -28,6 +28,7 @@
 //!
 //! It opens no socket: remote files come in through [`ReadAt`] and [`FileStore`]. It knows no model and decodes no content.
 
+mod assets;
 mod blocks;
 mod cell;
 mod columns;
@@ -39,6 +40,7 @@ mod format;
 mod hash;
 mod id;
 mod plan;
+mod preset;
 mod read_at;
 mod readme;
 mod resolve;
@@ -46,6 +48,10 @@ mod split;
 mod table;
 mod tape;
 
+pub use assets::{
+    Asset, AssetError, AssetLimits, AssetOptions, AssetSource, Assets, OnMissing, Prefetched, Reference, RepoFile,
+    Repository, looks_like_reference,
+};
 pub use blocks::{BlockOptions, BlockStream, Blocks};
 pub use cell::Cell;
 pub use columns::ColumnOptions;
@@ -56,6 +62,7 @@ pub use features::{Features, Medium};
 pub use format::{Format, Packing};
 pub use id::id_of_row;
 pub use plan::{Plan, PlanError, PlanOptions, PlannedFile, Unit};
+pub use preset::Preset;
 pub use read_at::{FileStore, LocalFile, LocalFolder, ReadAt};
 pub use readme::ReadmeError;
 pub use resolve::{Config, ResolveError, config_names, resolve, resolve_converted, resolve_data_files};

@@ -88,7 +88,7 @@ pub(super) fn header(table: &Table) -> Result<(Vec<Column>, u64, bool), TableErr
     if !records.next().map_err(failed(&table.file))? {
         return Ok((Vec::new(), 0, false));
     }
-    let ends_with_cr = records.record.iter().last().is_some_and(|field| field.ends_with(b"\r"));
+    let ends_with_cr = records.record.iter().next_back().is_some_and(|field| field.ends_with(b"\r"));
     let names = records.fields().map(|name| std::str::from_utf8(name).map(str::to_owned));
     let names = names.collect::<Result<Vec<_>, _>>().map_err(|_| table.malformed("a column's name is not UTF-8"))?;
     let columns = names.into_iter().map(|name| Column { name, kind: ColumnKind::Text }).collect();
