@@ -170,13 +170,13 @@ fn host_of(url: &str) -> Result<String, AssetError> {
     Ok(host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Fails unless the address's host, or one that it is below, is in `allowed`. Addresses in numbers have to be in it as such.
+/// Fails unless the address's host, or one that it is below, is in `allowed`.
 pub(super) fn check_host(url: &str, allowed: &[String]) -> Result<(), AssetError> {
     let host = host_of(url)?;
-    let is_number = host.parse::<IpAddr>().is_ok();
     let is_allowed = allowed.iter().map(|allowed| allowed.to_ascii_lowercase()).any(|allowed| {
-        let is_below = host.strip_suffix(&allowed).is_some_and(|start| start.ends_with('.'));
-        host == allowed || (is_below && !is_number)
+        // Nothing is below an address in numbers.
+        let is_name = allowed.parse::<IpAddr>().is_err();
+        host == allowed || (is_name && host.strip_suffix(&allowed).is_some_and(|start| start.ends_with('.')))
     });
     if is_allowed { Ok(()) } else { Err(refused(url, HOST_NOT_ALLOWED)) }
 }
