@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 pub use error::AssetError;
@@ -106,6 +106,8 @@ pub struct Assets {
     /// Stands for the version of the dataset in the cache's keys, such as its commit.
     version: String,
     options: AssetOptions,
+    /// What was looked for and is not to be had, so that it is not looked for again.
+    missing: Mutex<BTreeMap<Reference, Arc<AssetError>>>,
 }
 
 /// What a prefetch did.
@@ -118,7 +120,7 @@ pub struct Prefetched {
     /// Bytes that were fetched.
     pub n_bytes: u64,
     /// What is not to be had, and why.
-    pub missing: Vec<(Reference, AssetError)>,
+    pub missing: Vec<(Reference, Arc<AssetError>)>,
 }
 
 impl Assets {
@@ -136,7 +138,8 @@ impl Assets {
         options: AssetOptions,
     ) -> io::Result<Self> {
         let store = Store::open(folder)?;
-        Ok(Self { store, source, files: files.into_iter().collect(), version: version.to_owned(), options })
+        let (files, version) = (files.into_iter().collect(), version.to_owned());
+        Ok(Self { store, source, files, version, options, missing: Mutex::default() })
     }
 
     /// Fetches all of `references` that are not in the cache yet. Archives are passed through once for all of them.
@@ -152,7 +155,7 @@ impl Assets {
             if self.store.find(&self.key(&reference))?.is_some() {
                 done.n_found += 1;
             } else if self.options.offline {
-                done.missing.push((reference, AssetError::Offline));
+                done.missing.push((reference, Arc::new(AssetError::Offline)));
             } else {
                 waiting.push(reference);
             }
@@ -163,15 +166,20 @@ impl Assets {
             match fetched {
                 Ok(asset) => done.count(&asset),
                 Err(error) if error.is_of_cache() => return Err(error),
-                Err(error) => done.missing.push((reference, error)),
+                Err(error) => done.missing.push((reference, Arc::new(error))),
             }
         }
         self.search_archives(in_archives, &mut done)?;
         self.store.flush()?;
+        self.known_missing().extend(done.missing.iter().cloned());
         Ok(done)
     }
 
-    /// The asset that `reference` names, fetched if it is not in the cache.
+    fn known_missing(&self) -> MutexGuard<'_, BTreeMap<Reference, Arc<AssetError>>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The asset that `reference` names, fetched if it is not in the cache. What was not to be had once is not asked for again.
     ///
     /// # Errors
     ///
@@ -180,9 +188,11 @@ impl Assets {
         if let Some(asset) = self.store.find(&self.key(reference))? {
             return Ok(asset);
         }
-        let mut done = self.prefetch([reference.clone()])?;
-        if let Some((_, error)) = done.missing.pop() {
-            return Err(error);
+        if let Some(error) = self.known_missing().get(reference) {
+            return Err(AssetError::Known(Arc::clone(error)));
+        }
+        if let Some((_, error)) = self.prefetch([reference.clone()])?.missing.pop() {
+            return Err(AssetError::Known(error));
         }
         self.store.find(&self.key(reference))?.ok_or(AssetError::Missing { tried: Vec::new() })
     }
@@ -306,7 +316,9 @@ impl Assets {
                         self.store.name(&self.key(&reference), &asset)?;
                         done.count(&asset);
                     }
-                    Match::Several(members) => done.missing.push((reference, AssetError::Ambiguous { members })),
+                    Match::Several(members) => {
+                        done.missing.push((reference, Arc::new(AssetError::Ambiguous { members })))
+                    }
                 }
             }
         }
@@ -316,7 +328,7 @@ impl Assets {
                 other => vec![other.to_string()],
             };
             let tried = tried.into_iter().chain(failures.iter().cloned()).collect();
-            done.missing.push((reference, AssetError::Missing { tried }));
+            done.missing.push((reference, Arc::new(AssetError::Missing { tried })));
         }
         Ok(())
     }

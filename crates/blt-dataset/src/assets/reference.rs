@@ -97,20 +97,21 @@ impl fmt::Display for Reference {
     }
 }
 
-/// Whether a text in a cell is likely to name a file: an address, a path below `images/` or `files/`, or a path of one word
-/// that ends like a picture, sound, film or document.
+/// Whether a text in a cell is likely to name a file: an address, a path below `images/` or `files/`, or a line that ends like
+/// the name of a picture, sound, film or document.
 pub fn looks_like_reference(text: &str) -> bool {
     const ENDINGS: &[&str] = &[
         "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "wav", "flac", "mp3", "ogg", "opus", "m4a", "mp4",
         "webm", "mkv", "mov", "avi", "pdf", "docx", "xlsx", "pptx",
     ];
-    if text.is_empty() || text.len() > MAX_BYTES || text.contains(char::is_whitespace) {
+    if text.is_empty() || text.len() > MAX_BYTES || text.contains(char::is_control) {
         return false;
     }
+    let is_word = !text.contains(char::is_whitespace);
     let is_address = ["hf://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
     let is_below = text.starts_with("images/") || text.starts_with("files/");
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    is_address || is_below || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+    (is_word && (is_address || is_below)) || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 /// `[datasets/]owner/name[@revision]/path`; without a kind it is a model.
@@ -229,6 +230,16 @@ mod tests {
             &"x".repeat(5000),
         ] {
             assert!(matches!(Reference::parse(hostile, "f"), Err(AssetError::Refused { .. })), "{hostile}");
+        }
+    }
+
+    #[test]
+    fn words_about_pictures_are_no_references() {
+        for text in ["images/x", "files/y.bin", "hf://a/b/c", "https://x.org", "a/b.JPG", "my picture.png"] {
+            assert!(looks_like_reference(text), "{text}");
+        }
+        for text in ["", "a cat", "see https://x.org", "images of cats", "a.b", "two\nlines.jpg"] {
+            assert!(!looks_like_reference(text), "{text}");
         }
     }
 

@@ -120,14 +120,17 @@ fn all_are_found_once_and_then_without_the_source() {
     for (text, bytes) in ALL {
         assert_eq!(offline.read(&offline.get(&reference(text)).unwrap()).unwrap(), *bytes, "{text}");
     }
-    assert!(matches!(offline.get(&reference("images/new.jpg")), Err(AssetError::Offline)));
+    let error = offline.get(&reference("images/new.jpg")).unwrap_err();
+    assert_eq!(error.to_string(), AssetError::Offline.to_string());
+    assert!(error.hint().is_some());
     assert_eq!(source.n_asked.load(Ordering::Relaxed), n_asked);
 }
 
 #[test]
 fn what_is_not_there_is_told_with_what_was_tried() {
     let folder = tempfile::tempdir().unwrap();
-    let cache = assets(folder.path(), &source(), archives(&["a.zip", "b.tar.gz", "nowhere.zip"]));
+    let source = source();
+    let cache = assets(folder.path(), &source, archives(&["a.zip", "b.tar.gz", "nowhere.zip"]));
     let told = |text: &str| cache.get(&reference(text)).unwrap_err().chain();
     let missing = told("images/none.jpg");
     assert!(
@@ -137,6 +140,9 @@ fn what_is_not_there_is_told_with_what_was_tried() {
     assert!(told("twice.jpg").contains("several members could be meant: `x/twice.jpg`, `y/twice.jpg`"));
     assert!(told("https://elsewhere.org/there").contains("its host is not allowed"));
     assert!(told("https://example.org/gone").contains("not to be found"));
+    let n_asked = source.n_asked.load(Ordering::Relaxed);
+    assert_eq!(told("images/none.jpg"), missing);
+    assert_eq!(source.n_asked.load(Ordering::Relaxed), n_asked, "what is missing is looked for once");
 }
 
 #[test]
