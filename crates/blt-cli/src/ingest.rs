@@ -13,7 +13,7 @@ use blt_ingest::{
     Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status,
     Summary,
 };
-use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
+use blt_output::{EmbeddingDtype, Embeddings, EmbeddingOptions};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -36,8 +36,24 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.decode_only {
         return decode_only(args);
     }
+    ingest(args, Sources::All, quiet)
+}
+
+/// Runs it for the sources that failed before.
+pub(crate) fn run_again(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
+    ingest(args, Sources::Failed, quiet)
+}
+
+/// Which sources are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    All,
+    Failed,
+}
+
+fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = options(args, &model)?;
+    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -51,6 +67,9 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
         if args.dry_run {
             return Ok(Ending::Complete);
         }
+    }
+    if sources == Sources::All {
+        crate::runs::record_start(&options.output)?;
     }
     let cancelled = stop_on_ctrl_c();
     let progress = Progress::new(quiet);
@@ -155,7 +174,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
     Ok(IngestOptions {
-        file: PatchFileOptions {
+        file: EmbeddingOptions {
             embeddings: match args.embeddings {
                 EmbeddingsArg::Patch => Embeddings::Patch,
                 EmbeddingsArg::Byte => Embeddings::Byte,
