@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use blt_core::{Limits, Modality};
 use blt_modalities::{Modalities, TextSegments};
-use blt_output::PatchFileOptions;
+use blt_output::EmbeddingOptions;
 use blt_patcher::Rule;
 
 use crate::encode::{Encoding, Mode, ProminencePool};
@@ -29,8 +29,8 @@ pub struct IngestOptions {
     pub output: PathBuf,
     /// How bytes become patches.
     pub encoding: Encoding,
-    /// What is written of them.
-    pub file: PatchFileOptions,
+    /// What is written of their embeddings.
+    pub embeddings: EmbeddingOptions,
     /// The decoders and their options.
     pub modalities: Modalities,
     /// What every source is read as; `None`: what it looks like.
@@ -64,7 +64,7 @@ impl IngestOptions {
             inputs,
             output: output.to_owned(),
             encoding,
-            file: PatchFileOptions::new(dim),
+            embeddings: EmbeddingOptions::new(dim),
             modalities: Modalities::default(),
             modality: None,
             limits: Limits::default(),
@@ -87,9 +87,9 @@ impl IngestOptions {
             vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
         values.extend(patching_metadata(&self.encoding).into_iter().map(|(key, value)| (key.to_owned(), value)));
         let mut put = |key: &str, value: String| values.push((key.to_owned(), value));
-        put("embeddings", format!("{:?}", self.file.embeddings).to_lowercase());
-        put("embedding_dtype", format!("{:?}", self.file.dtype).to_lowercase());
-        put("embedding_dims", self.file.dims.to_string());
+        put("embeddings", format!("{:?}", self.embeddings.embeddings).to_lowercase());
+        put("embedding_dtype", format!("{:?}", self.embeddings.dtype).to_lowercase());
+        put("embedding_dims", self.embeddings.dims.to_string());
         put("modality", self.modality.map_or("auto", Modality::name).to_owned());
         let segments = &self.modalities.text.segments;
         put("text_segments", if *segments == TextSegments::None { "none" } else { segments.label() }.to_owned());

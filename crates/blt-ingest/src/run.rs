@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use blt_core::{EntropyEngine, Hint, Patch, View, ViewData};
 use blt_modalities::Decoded;
-use blt_output::{Embeddings, PatchFileMetadata, PatchFileWriter, publish, sync_directory};
+use blt_output::{DocumentCollector, DocumentInfo, Embeddings, publish, sync_directory, write_safetensors};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -394,7 +394,7 @@ impl Work<'_> {
 
     /// Decodes, encodes and writes one source. One that cannot be decoded has failed, and is written as its bytes.
     fn encode(&self, planned: &PlannedSource, content: &mut LoadedSource) -> Result<(Row, Outcome), SourceError> {
-        let IngestOptions { encoding, file, .. } = self.options;
+        let IngestOptions { encoding, embeddings, .. } = self.options;
         let (n_bytes, sha256) = (content.n_bytes, content.sha256);
         let Decoded { mut document, error } =
             self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
@@ -412,7 +412,7 @@ impl Work<'_> {
         let [sidecar_name, json_name, file_name] = output_names(&planned.id);
         let sidecar_path = self.partial.join(&sidecar_name);
         let mut sink = Outputs {
-            file: PatchFileWriter::new(self.partial, *file),
+            document: DocumentCollector::new(self.partial, *embeddings),
             sidecar: SidecarWriter::create(&sidecar_path)?,
             sidecar_error: None,
             observer: self.observer,
@@ -434,10 +434,13 @@ impl Work<'_> {
                     problems: &document.problems,
                 };
                 sink.sidecar.finish(&trunk)?;
-                let n_patches = sink.file.n_patches();
-                let metadata = PatchFileMetadata {
+                let n_patches = sink.document.n_patches();
+                let about = DocumentInfo {
+                    id: &planned.id,
+                    source: &planned.name,
+                    modality: document.modality.name(),
                     model: &self.engine.info().model,
-                    metadata_file: &sidecar_name,
+                    sidecar: Some(&sidecar_name),
                     patching: &patching_metadata(encoding),
                 };
                 let mut names = vec![sidecar_name.clone()];
@@ -448,7 +451,8 @@ impl Work<'_> {
                     out.into_inner().map_err(|error| SourceError::Write(error.into_error()))?;
                     names.push(json_name);
                 }
-                sink.file.finish(&self.partial.join(&file_name), &metadata).map_err(SourceError::Write)?;
+                write_safetensors(sink.document.finish(), &self.partial.join(&file_name), &about)
+                    .map_err(SourceError::Write)?;
                 names.push(file_name);
                 for name in &names {
                     publish(&self.partial.join(name), &self.options.output.join(name)).map_err(SourceError::Write)?;
@@ -492,7 +496,7 @@ impl Work<'_> {
             return Err(error.into());
         }
         encoded?;
-        sink.file.end_view(&view.label, view.modality.name());
+        sink.document.end_view(&view.label, view.modality.name());
         Ok(())
     }
 
@@ -585,7 +589,7 @@ impl Read for ViewReader<'_, '_> {
 
 /// The outputs of one source, fed from one encoding.
 struct Outputs<'a> {
-    file: PatchFileWriter,
+    document: DocumentCollector,
     sidecar: SidecarWriter,
     sidecar_error: Option<blt_sidecar::SidecarError>,
     observer: &'a dyn Observer,
@@ -594,7 +598,7 @@ struct Outputs<'a> {
 impl PatchSink for Outputs<'_> {
     fn bytes(&mut self, bytes: &[u8], entropies: &[f32], prominence: &[f32], embeddings: &[f32]) -> io::Result<()> {
         self.observer.advanced(bytes.len() as u64);
-        self.file.bytes(bytes, entropies, prominence, embeddings)
+        self.document.bytes(bytes, entropies, prominence, embeddings)
     }
 
     fn patch(&mut self, patch: &Patch<'_>) -> io::Result<()> {
@@ -602,11 +606,11 @@ impl PatchSink for Outputs<'_> {
             self.sidecar_error = Some(error);
             return Err(io::Error::other("the hypergraph could not be written"));
         }
-        self.file.patch(patch)
+        self.document.patch(patch)
     }
 
     fn wants_embeddings(&self) -> EmbeddingsOf {
-        match self.file.embeddings() {
+        match self.document.embeddings() {
             Embeddings::None => EmbeddingsOf::Nothing,
             Embeddings::Patch => EmbeddingsOf::Patches,
             Embeddings::Byte => EmbeddingsOf::Bytes,
