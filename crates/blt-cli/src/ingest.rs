@@ -13,7 +13,7 @@ use blt_ingest::{
     Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status,
     Summary,
 };
-use blt_output::{EmbeddingDtype, Embeddings, EmbeddingOptions};
+use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -174,7 +174,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
     Ok(IngestOptions {
-        file: EmbeddingOptions {
+        embeddings: EmbeddingOptions {
             embeddings: match args.embeddings {
                 EmbeddingsArg::Patch => Embeddings::Patch,
                 EmbeddingsArg::Byte => Embeddings::Byte,

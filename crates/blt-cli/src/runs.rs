@@ -1,14 +1,13 @@
 //! `blt-cli runs`: what a journal says, whether its files are still what it says, and another try for what failed.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use blt_ingest::{IngestError, Journal, OutputFile, Row, Status};
 use clap::Parser;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use crate::Ending;
 use crate::args::{Cli, Command, ReportFormat, RetryArgs, RunArgs};
@@ -84,10 +83,8 @@ pub(crate) fn verify(args: &RunArgs) -> Result<Ending, Failure> {
             format!("{:#}\n", json!({"n_sources": rows.len(), "n_files": files.len(), "problems": problems}))
         }
         ReportFormat::Text => {
-            let mut text: String = problems
-                .iter()
-                .map(|(name, problem)| format!("{}: {problem}\n", printable(name.as_bytes())))
-                .collect();
+            let mut text: String =
+                problems.iter().map(|(name, problem)| format!("{}: {problem}\n", printable(name.as_bytes()))).collect();
             let (n_bytes, n_files): (u64, _) = (files.iter().map(|file| file.n_bytes).sum(), files.len());
             text.push_str(&format!("{n_files} files, {n_bytes} bytes, {} problems\n", problems.len()));
             text
@@ -145,7 +142,8 @@ fn without_secrets(arguments: Vec<String>) -> Vec<String> {
     while let Some(argument) = arguments.next() {
         if SECRETS.contains(&argument.as_str()) {
             arguments.next();
-        } else if !SECRETS.iter().any(|secret| argument.strip_prefix(secret).is_some_and(|rest| rest.starts_with('='))) {
+        } else if !SECRETS.iter().any(|secret| argument.strip_prefix(secret).is_some_and(|rest| rest.starts_with('=')))
+        {
             kept.push(argument);
         }
     }
@@ -167,27 +165,21 @@ fn problem_of(folder: &Path, file: &OutputFile) -> Option<String> {
     if Path::new(&file.name).file_name() != Some(file.name.as_ref()) {
         return Some("its name leads out of the folder".to_owned());
     }
-    let hash = || -> io::Result<(u64, String)> {
-        let mut hasher = Sha256::new();
-        let n_bytes = io::copy(&mut File::open(folder.join(&file.name))?, &mut hasher)?;
-        Ok((n_bytes, hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
-    };
-    match hash() {
+    match OutputFile::read(folder, &file.name) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some("it is missing".to_owned()),
         Err(error) => Some(format!("it cannot be read: {error}")),
-        Ok((n_bytes, _)) if n_bytes != file.n_bytes => {
-            Some(format!("it has {n_bytes} bytes, and had {} when it was written", file.n_bytes))
+        Ok(found) if found.n_bytes != file.n_bytes => {
+            Some(format!("it has {} bytes, and had {} when it was written", found.n_bytes, file.n_bytes))
         }
-        Ok((_, sha256)) if sha256 != file.sha256 => Some("its bytes have changed since it was written".to_owned()),
+        Ok(found) if found.sha256 != file.sha256 => Some("its bytes have changed since it was written".to_owned()),
         Ok(_) => None,
     }
 }
 
 /// Files that look like outputs and are none of the journal's.
 fn strays(folder: &Path, known: &HashSet<&str>) -> io::Result<Vec<String>> {
-    const ENDINGS: [&str; 8] = [
-        ".safetensors", ".hypergraph.db", ".hypergraph.json", ".parquet", ".tar", ".tar.gz", ".tar.zst", ".partial",
-    ];
+    const ENDINGS: [&str; 8] =
+        [".safetensors", ".hypergraph.db", ".hypergraph.json", ".parquet", ".tar", ".tar.gz", ".tar.zst", ".partial"];
     let mut strays = Vec::new();
     for entry in fs::read_dir(folder)? {
         let name = PathBuf::from(entry?.file_name());

@@ -1,14 +1,17 @@
 //! `manifest.db`: what is done in an output folder.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use sha2::{Digest, Sha256};
 
 use crate::error::IngestError;
+use crate::work::hex;
 
 /// `PRAGMA application_id` of a journal: "BLTM".
 const APPLICATION_ID: i32 = 0x424C_544D;
@@ -90,6 +93,29 @@ pub struct OutputFile {
     pub n_bytes: u64,
     /// Hash of its bytes, 64 hexadecimal digits.
     pub sha256: String,
+}
+
+impl OutputFile {
+    /// The file `name` in `folder` as it is now.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be read.
+    pub fn read(folder: &Path, name: &str) -> io::Result<Self> {
+        let mut file = File::open(folder.join(name))?;
+        let mut hasher = Sha256::new();
+        let (mut n_bytes, mut buffer) = (0, vec![0; 1 << 18]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => {
+                    hasher.update(&buffer[..n]);
+                    n_bytes += n as u64;
+                }
+            }
+        }
+        Ok(Self { name: name.to_owned(), n_bytes, sha256: hex(&hasher.finalize()) })
+    }
 }
 
 /// The journal of an output folder.
@@ -176,11 +202,7 @@ impl Journal {
     pub(crate) fn check_settings(&self, settings: &[(String, String)]) -> Result<(), IngestError> {
         let differences = self.differences(settings)?;
         let has_outputs = || self.query::<bool>("SELECT EXISTS (SELECT 1 FROM source WHERE outputs <> '[]')");
-        if differences.is_empty() || !has_outputs()? {
-            Ok(())
-        } else {
-            Err(IngestError::Settings(differences))
-        }
+        if differences.is_empty() || !has_outputs()? { Ok(()) } else { Err(IngestError::Settings(differences)) }
     }
 
     /// Settings that differ, as `name: here, there`.
@@ -352,11 +374,7 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
 }
 
 fn output_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutputFile> {
-    Ok(OutputFile {
-        name: row.get("name")?,
-        n_bytes: row.get::<_, i64>("n_bytes")? as u64,
-        sha256: row.get("sha256")?,
-    })
+    Ok(OutputFile { name: row.get("name")?, n_bytes: row.get::<_, i64>("n_bytes")? as u64, sha256: row.get("sha256")? })
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

@@ -42,5 +42,5 @@ pub use id::{id_of_path, path_text};
 pub use journal::{Journal, OutputFile, Row, Status};
 pub use options::{Form, IngestOptions, Input};
 pub use plan::{Plan, PlannedSource, SourceKind};
-pub use shards::{ShardFormat, Shards};
 pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, preview, run};
+pub use shards::{ShardFormat, Shards};

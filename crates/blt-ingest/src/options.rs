@@ -7,8 +7,8 @@ use blt_modalities::{Modalities, TextSegments};
 use blt_output::EmbeddingOptions;
 use blt_patcher::Rule;
 
-use crate::shards::Shards;
 use crate::encode::{Encoding, Mode, ProminencePool};
+use crate::shards::Shards;
 
 /// Something to ingest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct IngestOptions {
     /// How bytes become patches.
     pub encoding: Encoding,
     /// What is written of embeddings.
-    pub file: EmbeddingOptions,
+    pub embeddings: EmbeddingOptions,
     /// How outputs hold sources.
     pub form: Form,
     /// The decoders and their options.
@@ -78,7 +78,7 @@ impl IngestOptions {
             inputs,
             output: output.to_owned(),
             encoding,
-            file: EmbeddingOptions::new(dim),
+            embeddings: EmbeddingOptions::new(dim),
             form: Form::Documents,
             modalities: Modalities::default(),
             modality: None,
@@ -103,9 +103,9 @@ impl IngestOptions {
             vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
         values.extend(patching_metadata(&self.encoding).into_iter().map(|(key, value)| (key.to_owned(), value)));
         let mut put = |key: &str, value: String| values.push((key.to_owned(), value));
-        put("embeddings", format!("{:?}", self.file.embeddings).to_lowercase());
-        put("embedding_dtype", format!("{:?}", self.file.dtype).to_lowercase());
-        put("embedding_dims", self.file.dims.to_string());
+        put("embeddings", format!("{:?}", self.embeddings.embeddings).to_lowercase());
+        put("embedding_dtype", format!("{:?}", self.embeddings.dtype).to_lowercase());
+        put("embedding_dims", self.embeddings.dims.to_string());
         if let Form::Shards(shards) = self.form {
             put("output_format", shards.setting());
         }

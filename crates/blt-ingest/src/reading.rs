@@ -144,8 +144,7 @@ impl Reader<'_> {
 
     fn read(&self, planned: &Arc<PlannedSource>) -> Read {
         let work = self.work;
-        let loaded =
-            work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, planned, work.partial)));
+        let loaded = work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, planned, work.partial)));
         match loaded {
             Ok(Ok(content)) => Read::Content(content),
             Ok(Err(reason)) => Read::Ended(Ended::skipped(Arc::clone(planned), reason)),

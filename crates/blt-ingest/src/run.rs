@@ -149,13 +149,8 @@ pub fn run(
     let (to_journal, from_workers) = bounded(JOURNAL_BATCH);
     let reader_journal = Journal::open_existing(&options.output)?;
     let (summary, read) = std::thread::scope(|scope| {
-        let reader = Reader {
-            work: &work,
-            plan: &plan,
-            journal: reader_journal,
-            to_workers,
-            to_journal: to_journal.clone(),
-        };
+        let reader =
+            Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone() };
         let n_workers = options.n_workers.clamp(1, plan.sources.len().max(1));
         let work = &work;
         let reading = match &options.form {

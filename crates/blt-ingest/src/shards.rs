@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 
 use blt_output::{
-    DocumentInfo, ParquetWriter, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, publish, sync_directory,
+    DocumentInfo, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, publish, sync_directory,
 };
 use blt_sidecar::SidecarMerger;
 use crossbeam_channel::{Receiver, Sender};
@@ -24,8 +24,6 @@ use crate::work::{About, Batch, Encoded, Ended, OutputNames, Work, hex, publish_
 pub enum ShardFormat {
     /// `shard_000000.tar` and so on, one sample a source.
     WebDataset(ShardCompression),
-    /// `train-00000.parquet` and so on, one row a source.
-    Parquet,
 }
 
 /// How sources are put together.
@@ -42,7 +40,6 @@ impl Shards {
     pub(crate) fn names(&self, number: u64) -> [String; 2] {
         let (stem, extension) = match self.format {
             ShardFormat::WebDataset(compression) => (format!("shard_{number:06}"), compression.extension()),
-            ShardFormat::Parquet => (format!("train-{number:05}"), "parquet"),
         };
         [format!("{stem}.{extension}"), format!("{stem}.hypergraph.db")]
     }
@@ -51,7 +48,6 @@ impl Shards {
     pub(crate) fn setting(&self) -> String {
         let format = match self.format {
             ShardFormat::WebDataset(compression) => format!("webdataset {}", compression.extension()),
-            ShardFormat::Parquet => "parquet".to_owned(),
         };
         format!("{format}, {} a shard", self.sources_per_shard)
     }
@@ -76,13 +72,13 @@ pub(crate) struct Arrival {
 enum State {
     Encoded(Box<Encoded>),
     /// There is nothing of it to write.
-    Ended(Ended),
+    Ended(Box<Ended>),
 }
 
 impl Arrival {
     /// A source of which there is nothing to write.
     pub(crate) fn ended(place: Place, ended: Ended) -> Self {
-        Self { place, state: State::Ended(ended) }
+        Self { place, state: State::Ended(Box::new(ended)) }
     }
 }
 
@@ -97,7 +93,7 @@ pub(crate) fn encode_for_shards(work: &Work<'_>, from_reader: &Receiver<Loaded>,
             Err(SourceError::Encode(EncodeError::Cancelled)) => continue,
             Err(error) => {
                 remove_files(work.partial, &OutputNames::of(&planned.id).all());
-                State::Ended(Ended::failed(planned, Some(&content), error))
+                State::Ended(Box::new(Ended::failed(planned, Some(&content), error)))
             }
         };
         if to_shards.send(Arrival { place, state }).is_err() {
@@ -126,7 +122,7 @@ pub(crate) fn write_shards(
             let shard = open.get_or_insert_with(|| OpenShard::new(work, *shards, place.shard));
             match state {
                 State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
-                State::Ended(ended) => shard.members.push(Member::Ended(ended)),
+                State::Ended(ended) => shard.members.push(Member::Ended(*ended)),
             }
             if place.is_last
                 && let Some(shard) = open.take()
@@ -144,12 +140,15 @@ enum Member {
     Ended(Ended),
 }
 
+/// The two files of a shard in the making: patches and hypergraph.
+type ShardFiles = (Box<dyn ShardWriter>, SidecarMerger);
+
 struct OpenShard<'a> {
     work: &'a Work<'a>,
     names: [String; 2],
     format: ShardFormat,
     /// Both files, once there is something to write; the error of the first that failed.
-    files: Result<Option<(Box<dyn ShardWriter>, SidecarMerger)>, SourceError>,
+    files: Result<Option<ShardFiles>, SourceError>,
     members: Vec<Member>,
 }
 
@@ -212,29 +211,18 @@ impl<'a> OpenShard<'a> {
     }
 }
 
-fn create(
-    work: &Work<'_>,
-    format: ShardFormat,
-    names: &[String; 2],
-) -> Result<(Box<dyn ShardWriter>, SidecarMerger), SourceError> {
+fn create(work: &Work<'_>, format: ShardFormat, names: &[String; 2]) -> Result<ShardFiles, SourceError> {
     let [patches, sidecar] = names.each_ref().map(|name| work.partial.join(name));
     let writer: Box<dyn ShardWriter> = match format {
         ShardFormat::WebDataset(compression) => {
             let n_threads = work.options.n_workers;
             Box::new(WebDatasetWriter::create(&patches, compression, n_threads).map_err(SourceError::Write)?)
         }
-        ShardFormat::Parquet => {
-            Box::new(ParquetWriter::create(&patches, work.options.file).map_err(SourceError::Write)?)
-        }
     };
     Ok((writer, SidecarMerger::create(&sidecar)?))
 }
 
-fn finish(
-    work: &Work<'_>,
-    names: &[String; 2],
-    (writer, merger): (Box<dyn ShardWriter>, SidecarMerger),
-) -> Result<Vec<OutputFile>, SourceError> {
+fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) -> Result<Vec<OutputFile>, SourceError> {
     let [patches_name, sidecar_name] = names;
     let ShardReceipt { path, n_bytes, sha256, .. } = writer.finish().map_err(SourceError::Write)?;
     merger.finish()?;

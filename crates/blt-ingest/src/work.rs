@@ -13,7 +13,6 @@ use blt_modalities::Decoded;
 use blt_output::{DocumentCollector, DocumentInfo, Embeddings, ShardReceipt, publish, write_safetensors};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
-use sha2::{Digest, Sha256};
 
 use crate::decoding::decode;
 use crate::encode::{EmbeddingsOf, PatchSink, encode_view};
@@ -88,7 +87,6 @@ pub(crate) struct Encoded {
 /// What there is to say of a source that was encoded.
 pub(crate) struct About {
     pub(crate) planned: Arc<PlannedSource>,
-    pub(crate) media_type: String,
     pub(crate) modality: Modality,
     pub(crate) sha256: [u8; 32],
     pub(crate) n_bytes: u64,
@@ -142,7 +140,7 @@ impl Work<'_> {
         planned: &Arc<PlannedSource>,
         content: &mut LoadedSource,
     ) -> Result<Encoded, SourceError> {
-        let IngestOptions { encoding, file, .. } = self.options;
+        let IngestOptions { encoding, embeddings, .. } = self.options;
         let Decoded { mut document, error } =
             self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
         let error = error.map(SourceError::Decode);
@@ -158,7 +156,7 @@ impl Work<'_> {
 
         let sidecar = self.partial.join(OutputNames::of(&planned.id).sidecar);
         let mut sink = Outputs {
-            patches: DocumentCollector::new(self.partial, *file),
+            patches: DocumentCollector::new(self.partial, *embeddings),
             sidecar: SidecarWriter::create(&sidecar)?,
             sidecar_error: None,
             observer: self.observer,
@@ -180,7 +178,6 @@ impl Work<'_> {
         self.timed(|seconds| &mut seconds.write, || sink.sidecar.finish(&trunk))?;
         let about = About {
             planned: Arc::clone(planned),
-            media_type: document.media_type.to_string(),
             modality: document.modality,
             sha256,
             n_bytes,
@@ -357,11 +354,9 @@ impl OutputNames {
 
 /// Hashes the finished file `name` in `partial` and gives it its place in `folder`.
 pub(crate) fn publish_hashed(partial: &Path, folder: &Path, name: &str) -> io::Result<OutputFile> {
-    let path = partial.join(name);
-    let mut hasher = Sha256::new();
-    let n_bytes = io::copy(&mut File::open(&path)?, &mut hasher)?;
-    publish(&path, &folder.join(name))?;
-    Ok(OutputFile { name: name.to_owned(), n_bytes, sha256: hex(&hasher.finalize()) })
+    let file = OutputFile::read(partial, name)?;
+    publish(&partial.join(name), &folder.join(name))?;
+    Ok(file)
 }
 
 /// Removes files from `folder`. Names may come from a journal that was tampered with: none leads out of the folder.

@@ -34,8 +34,11 @@ enum Counts {
     Nodes,
 }
 
-/// Every table with the columns that hold ids.
-const TABLES: &[(&str, &str, &[(usize, Counts)])] = &[
+/// A table, the order of its rows, and the columns that hold ids.
+type Table = (&'static str, &'static str, &'static [(usize, Counts)]);
+
+/// Every table, those that others refer to first.
+const TABLES: &[Table] = &[
     ("trunk", "id", &[(0, Counts::Trunks)]),
     ("branch", "id", &[(0, Counts::Branches), (1, Counts::Trunks), (2, Counts::Branches), (3, Counts::Branches)]),
     ("leaf", "view, byte_start", &[(0, Counts::Branches), (4, Counts::Branches)]),

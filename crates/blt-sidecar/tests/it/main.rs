@@ -150,7 +150,7 @@ fn other_files_are_refused() {
         .execute_batch(&format!("PRAGMA foreign_keys = OFF; DROP TABLE branch; CREATE VIEW branch AS {view}"))
         .unwrap();
     drop(tampered);
-    assert!(matches!(Sidecar::open(&endless), Err(SidecarError::NotASidecar { version: 2, .. })));
+    assert!(matches!(Sidecar::open(&endless), Err(SidecarError::NotASidecar { version: blt_sidecar::SCHEMA_VERSION, .. })));
     std::fs::write(&path, b"not a database at all, but long enough to look").unwrap();
     assert!(matches!(Sidecar::open(&path), Err(SidecarError::Sqlite(_))));
     assert!(matches!(SidecarWriter::create(&path), Err(SidecarError::Exists(_))));
@@ -204,7 +204,8 @@ fn sidecars_joined_say_what_each_said() {
     let (a, b) = (Sidecar::open(&first).unwrap(), Sidecar::open(&second).unwrap());
     assert_eq!(joined.n_trunks().unwrap(), 3);
     assert_eq!(joined.n_leaves().unwrap(), 2 * a.n_leaves().unwrap() + b.n_leaves().unwrap());
-    let leaf_sums = "SELECT group_concat(v.byte_start || ' ' || v.byte_end || ' ' || v.tensor_row || ' ' || b.label, ',')
+    let leaf_sums =
+        "SELECT group_concat(v.byte_start || ' ' || v.byte_end || ' ' || v.tensor_row || ' ' || b.label, ',')
         FROM v_leaf AS v JOIN branch AS b ON b.id = v.branch WHERE v.trunk = ?1";
     let of = |sidecar: &Sidecar, trunk: i64| -> String {
         sidecar.connection().query_row(leaf_sums, [trunk], |row| row.get(0)).unwrap()
