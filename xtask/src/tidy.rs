@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-sidecar", &["blt-core"]),
+    ("blt-dataset", &[]),
     ("blt-sphere", &[]),
     ("blt-output", &["blt-core"]),
     ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
