@@ -12,7 +12,8 @@ use ureq::{Agent, Body, BodyReader, Timeout};
 use crate::address;
 use crate::{HubError, HubOptions};
 
-const USER_AGENT: &str = concat!("blt-hf/", env!("CARGO_PKG_VERSION"));
+/// How we introduce ourselves.
+pub(crate) const USER_AGENT: &str = concat!("blt-hf/", env!("CARGO_PKG_VERSION"));
 
 /// What is asked for.
 pub(crate) struct Ask<'a> {

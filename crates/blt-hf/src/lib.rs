@@ -26,6 +26,7 @@ mod options;
 mod ranged;
 mod repo;
 mod source;
+mod url;
 
 pub use cache::{CachedRepo, CachedSnapshot};
 pub use card::Licence;
@@ -36,3 +37,4 @@ pub use options::{DEFAULT_ENDPOINT, HubOptions, Token};
 pub use ranged::RemoteFile;
 pub use repo::{Commit, HubUri, Pinned, Repo, RepoKind};
 pub use source::{FileInfo, HubSource, Progress, Waiting};
+pub use url::{Fetched, UrlError, UrlFetcher, UrlPolicy};

@@ -1,9 +1,12 @@
 //! Against a hub on the loopback interface.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod cache;
 mod faults;
 mod names;
 mod ranges;
+mod urls;
 
 use std::path::Path;
 use std::time::Duration;
