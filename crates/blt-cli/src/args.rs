@@ -8,6 +8,7 @@ use blt_ingest::{Encoding, Mode, ProminencePool};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
 
@@ -285,7 +286,7 @@ pub(crate) enum PatchFormat {
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// Files and folders; `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "quant_stats"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "huggingface_dataset", "preset", "quant_stats"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A file
     #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -305,6 +306,8 @@ pub(crate) struct IngestArgs {
     /// At most so many sources
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
 
     /// Folder of the outputs
     #[arg(long, short, alias = "output-dir", value_name = "DIR", default_value = "ingest_output", value_hint = ValueHint::DirPath, help_heading = "Output")]

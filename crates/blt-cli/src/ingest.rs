@@ -54,7 +54,11 @@ enum Sources {
 
 fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    if let Some(found) = args.dataset.find(args.limit, args.external_drive.as_deref())? {
+        options.inputs.push(Input::Dataset(found.input));
+        options.settings.extend(found.settings);
+    }
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -93,6 +97,9 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
 
 /// Decodes and checks every source, without a model and without outputs.
 fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
+    if args.dataset.is_named() {
+        return Err(Failure::usage("`--decode-only` is for files and text, not for datasets"));
+    }
     let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
     options.modalities = args.decoding.modalities()?;
     options.modality = args.decoding.modality.modality();
@@ -237,6 +244,9 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     let idle_tokenizer = decoding.tokenizer.is_some() && decoding.text_segments != Some(SegmentsArg::Tokens);
     #[cfg(not(feature = "tokenizers"))]
     let idle_tokenizer = false;
+    if let Some(option) = args.dataset.idle() {
+        return Err(Failure::usage(format!("`{option}` has no effect without `--huggingface-dataset`")));
+    }
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
@@ -329,8 +339,8 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn planned(&self, n_sources: usize, n_bytes: u64) {
-        self.n_sources.store(n_sources as u64, Ordering::Relaxed);
+    fn planned(&self, n_sources: Option<u64>, n_bytes: u64) {
+        self.n_sources.store(n_sources.unwrap_or(0), Ordering::Relaxed);
         self.bar.set_length(n_bytes);
         if let Some(folder) = &self.record_in
             && let Err(failure) = crate::runs::record_start(folder)
@@ -345,7 +355,10 @@ impl Observer for Progress {
 
     fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
         let n_ended = self.n_ended.fetch_add(1, Ordering::Relaxed) + 1;
-        self.bar.set_message(format!("{n_ended}/{}", self.n_sources.load(Ordering::Relaxed)));
+        self.bar.set_message(match self.n_sources.load(Ordering::Relaxed) {
+            0 => n_ended.to_string(),
+            n => format!("{n_ended}/{n}"),
+        });
         match outcome {
             Outcome::Failed(error) => {
                 self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
@@ -416,6 +429,12 @@ fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) ->
         };
         let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
+    for input in &plan.datasets {
+        let plan = input.dataset().plan();
+        let rows = plan.n_rows().map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string());
+        let (files, bytes) = (plan.files.len(), plan.n_bytes());
+        let _ = writeln!(report, "dataset\t{bytes}\t{rows} rows in {files} files\t{}", input.name());
+    }
     Ok(())
 }
 
@@ -423,7 +442,7 @@ fn describe_sizes(report: &mut String, plan: &Plan) {
     let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
     sizes.sort_unstable();
     let n = sizes.len();
-    let _ = writeln!(report, "sources {n}, bytes {}", plan.n_bytes());
+    let _ = writeln!(report, "sources {n}, bytes {}", sizes.iter().sum::<u64>());
     if n == 0 {
         return;
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use blt_ingest::{IngestError, Journal, OutputFile, Row, Status};
+use blt_ingest::{Journal, OutputFile, Row, Status};
 use clap::Parser;
 use serde_json::json;
 

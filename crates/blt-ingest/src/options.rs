@@ -1,6 +1,7 @@
 //! What a run does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use blt_core::{Limits, Modality};
 use blt_modalities::{Modalities, TextSegments};
@@ -8,10 +9,11 @@ use blt_output::EmbeddingOptions;
 use blt_patcher::Rule;
 
 use crate::encode::{Encoding, Mode, ProminencePool};
+use crate::sequence::DatasetInput;
 use crate::shards::Shards;
 
 /// Something to ingest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A file, or a folder with everything below it.
     Path(PathBuf),
@@ -19,6 +21,8 @@ pub enum Input {
     Text(String),
     /// Standard input.
     Stdin,
+    /// The rows of this dataset.
+    Dataset(Arc<DatasetInput>),
 }
 
 /// How outputs hold sources.

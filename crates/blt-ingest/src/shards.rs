@@ -71,11 +71,9 @@ pub(crate) struct Place {
     /// Consecutive, from 0.
     pub(crate) order: u64,
     pub(crate) shard: u64,
-    /// Whether its shard ends with it.
-    pub(crate) is_last: bool,
 }
 
-/// A source on its way to its shard.
+/// A source on its way to its shard, or that shard's end.
 pub(crate) struct Arrival {
     place: Place,
     state: State,
@@ -85,9 +83,16 @@ enum State {
     Encoded(Box<Encoded>),
     /// There is nothing of it to write.
     Ended(Box<Ended>),
+    /// The shard has all its sources.
+    EndOfShard,
 }
 
 impl Arrival {
+    /// The end of a shard.
+    pub(crate) fn end_of_shard(place: Place) -> Self {
+        Self { place, state: State::EndOfShard }
+    }
+
     /// A source of which there is nothing to write.
     pub(crate) fn ended(place: Place, ended: Ended) -> Self {
         Self { place, state: State::Ended(Box::new(ended)) }
@@ -135,12 +140,12 @@ pub(crate) fn write_shards(
             match state {
                 State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
                 State::Ended(ended) => shard.members.push(Member::Ended(*ended)),
-            }
-            if place.is_last
-                && let Some(shard) = open.take()
-                && to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err()
-            {
-                return;
+                State::EndOfShard => {
+                    let Some(shard) = open.take() else { continue };
+                    if to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -257,6 +262,7 @@ pub(crate) fn complete(
     options: &IngestOptions,
     shards: &Shards,
     plan: &Plan,
+    n_shards: u64,
     journal: &Journal,
     partial: &Path,
 ) -> Result<(), IngestError> {
@@ -264,8 +270,10 @@ pub(crate) fn complete(
     let mut files = journal.output_files()?;
     let mut gone = Vec::new();
     if options.limit.is_none() {
-        let n_shards = plan.sources.len().div_ceil(shards.sources_per_shard) as u64;
-        journal.forget_others(&plan.sources)?;
+        // Rows of a dataset do not go away: its version is among the settings.
+        if plan.datasets.is_empty() {
+            journal.forget_others(&plan.sources)?;
+        }
         files.retain(|file| {
             let is_over = shards.number_of(&file.name).is_some_and(|number| number >= n_shards);
             gone.extend(is_over.then(|| file.name.clone()));
