@@ -129,7 +129,7 @@ impl DocumentCollector {
     pub fn bytes(&mut self, bytes: &[u8], entropies: &[f32], prominence: &[f32], embeddings: &[f32]) -> io::Result<()> {
         assert!(bytes.len() == entropies.len() && bytes.len() == prominence.len(), "one signal a byte");
         self.n_bytes += bytes.len() as u64;
-        self.bytes.write(bytes)?;
+        self.bytes.push(bytes)?;
         self.entropies.floats(entropies)?;
         self.byte_prominence.floats(prominence)?;
         if self.options.embeddings == Embeddings::Byte {
@@ -150,7 +150,7 @@ impl DocumentCollector {
         let too_long = |_| io::Error::other("a patch of more than 2147483647 bytes does not fit `patch_lengths`");
         let length = i32::try_from(patch.range.len()).map_err(too_long)?;
         self.n_patches += 1;
-        self.patch_lengths.write(&length.to_le_bytes())?;
+        self.patch_lengths.push(&length.to_le_bytes())?;
         self.prominence.floats(&[patch.prominence])?;
         self.patch_entropies.floats(&[patch.entropy])?;
         self.patch_coherence.floats(&[patch.coherence])?;
@@ -261,6 +261,18 @@ pub(crate) struct Tensor {
     pub(crate) element: Element,
     pub(crate) shape: Vec<u64>,
     pub(crate) data: Spool,
+}
+
+impl Tensor {
+    /// Bytes of a row: of all but its first dimension.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.shape[1..].iter().product::<u64>() * self.element.n_bytes()
+    }
+}
+
+/// Whether the tensor of that name has a row a byte; else, it has one a patch.
+pub(crate) fn is_of_bytes(name: &str) -> bool {
+    matches!(name, "bytes" | "entropies") || name.starts_with("byte_")
 }
 
 /// Number types of tensors, little-endian.

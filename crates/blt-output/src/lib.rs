@@ -1,5 +1,5 @@
-//! Writes documents, their patches and signals: each as a safetensors file, or many to a shard of a WebDataset. A document
-//! is collected while it is encoded and then handed to a writer; memory does not grow with it. The same documents make
+//! Writes documents, their patches and signals: each as a safetensors file, or many to a shard of a WebDataset or a Parquet
+//! file. A document is collected while it is encoded and then handed to a writer; memory does not grow with it. The same documents make
 //! the same bytes, and a file appears whole or not at all.
 //!
 //! ```
@@ -31,8 +31,12 @@
 //! It does not decide where patches are, which documents share a shard or what files are called, and knows no model.
 
 mod collector;
+mod dataset_card;
 mod gzip;
 mod npy;
+mod parquet_columns;
+mod parquet_file;
+mod parquet_pages;
 mod publish;
 mod receipt;
 mod safetensors_file;
@@ -42,6 +46,8 @@ mod spool;
 mod webdataset;
 
 pub use collector::{CollectedDocument, DocumentCollector, EmbeddingDtype, EmbeddingOptions, Embeddings};
+pub use dataset_card::{dataset_card, parquet_name};
+pub use parquet_file::{ParquetOptions, ParquetWriter};
 pub use publish::{publish, sync_directory};
 pub use receipt::ShardReceipt;
 pub use safetensors_file::{FORMAT, write_safetensors};

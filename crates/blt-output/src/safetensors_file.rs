@@ -38,7 +38,7 @@ pub fn write_safetensors(
     let mut file = ReceiptWriter::create(path)?;
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
-    for tensor in tensors {
+    for mut tensor in tensors {
         debug_assert_eq!(tensor.shape.iter().product::<u64>() * tensor.element.n_bytes(), tensor.data.n_bytes());
         tensor.data.copy_to(&mut file)?;
     }
