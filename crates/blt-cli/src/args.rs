@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Ingest(Box<IngestArgs>),
     /// Say what an output, sidecar, journal or checkpoint holds
     Inspect(InspectArgs),
+    /// Say how far the run of an output folder is, check its files, or try again what failed
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// List the formats known and how each is recognised
     Formats(FormatsArgs),
     /// Describe, convert and check models
@@ -54,6 +57,33 @@ pub(crate) enum Command {
         /// The file with the request
         request: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// How many sources are done, and why the others are not
+    Status(RunArgs),
+    /// Compare every file with what the journal says of it
+    Verify(RunArgs),
+    /// Do again what failed, as the run was started
+    Retry(RetryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

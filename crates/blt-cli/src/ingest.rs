@@ -36,8 +36,24 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.decode_only {
         return decode_only(args);
     }
+    ingest(args, Sources::All, quiet)
+}
+
+/// Runs it for the sources that failed before.
+pub(crate) fn run_again(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
+    ingest(args, Sources::Failed, quiet)
+}
+
+/// Which sources are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    All,
+    Failed,
+}
+
+fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = options(args, &model)?;
+    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -51,6 +67,9 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
         if args.dry_run {
             return Ok(Ending::Complete);
         }
+    }
+    if sources == Sources::All {
+        crate::runs::record_start(&options.output)?;
     }
     let cancelled = stop_on_ctrl_c();
     let progress = Progress::new(quiet);
