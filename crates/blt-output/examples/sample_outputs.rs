@@ -116,7 +116,7 @@ impl Documents<'_> {
 
 /// One view with patches of one to seven bytes.
 fn collected(scratch: &Path, options: EmbeddingOptions, bytes: &[u8]) -> io::Result<CollectedDocument> {
-    let mut collector = DocumentCollector::new(scratch, options);
+    let mut collector = DocumentCollector::new(scratch, options, None);
     let mut start = 0;
     while start < bytes.len() {
         let end = bytes.len().min(start + 1 + start % 7);

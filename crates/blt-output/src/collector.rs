@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use blt_core::Patch;
-use half::{bf16, f16};
 use serde_json::{Value, json};
 
+use crate::projection::Projection;
 use crate::spool::Spool;
+use crate::stored_rows::StoredRows;
 
 /// Which embeddings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub struct EmbeddingOptions {
     pub dtype: EmbeddingDtype,
     /// Width of an embedding as the model makes it.
     pub model_dim: usize,
-    /// How many of its first components are written.
+    /// Width of what is written of it: `model_dim`, or fewer with a [`Projection`].
     pub dims: usize,
 }
 
@@ -87,8 +89,11 @@ pub struct DocumentCollector {
     prominence: Spool,
     patch_entropies: Spool,
     patch_coherence: Spool,
-    embeddings: Rows,
-    byte_embeddings: Rows,
+    embeddings: StoredRows,
+    byte_embeddings: StoredRows,
+    projection: Option<Arc<Projection>>,
+    /// The last reduced row.
+    reduced: Vec<f32>,
     views: Vec<CollectedView>,
     n_bytes: u64,
     n_patches: u64,
@@ -96,9 +101,18 @@ pub struct DocumentCollector {
 
 impl DocumentCollector {
     /// An empty document. Tensors too large for memory go to temporary files in `scratch`.
-    pub fn new(scratch: &Path, options: EmbeddingOptions) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// Panics if `projection` does not take embeddings of `model_dim` to such of `dims`, or is missing where these differ.
+    pub fn new(scratch: &Path, options: EmbeddingOptions, projection: Option<Arc<Projection>>) -> Self {
+        let dims = projection.as_ref().map(|projection| (projection.model_dim(), projection.dims()));
+        assert_eq!(
+            dims.unwrap_or((options.dims, options.dims)),
+            (options.model_dim, options.dims),
+            "a projection that fits"
+        );
         let spool = || Spool::new(scratch);
-        let rows = || Rows { values: spool(), scales: spool() };
         Self {
             options,
             bytes: spool(),
@@ -108,8 +122,10 @@ impl DocumentCollector {
             prominence: spool(),
             patch_entropies: spool(),
             patch_coherence: spool(),
-            embeddings: rows(),
-            byte_embeddings: rows(),
+            embeddings: StoredRows::new(scratch),
+            byte_embeddings: StoredRows::new(scratch),
+            projection,
+            reduced: Vec::new(),
             views: Vec::new(),
             n_bytes: 0,
             n_patches: 0,
@@ -135,7 +151,8 @@ impl DocumentCollector {
         if self.options.embeddings == Embeddings::Byte {
             assert_eq!(embeddings.len(), bytes.len() * self.options.model_dim, "one embedding a byte");
             for row in embeddings.chunks(self.options.model_dim) {
-                self.byte_embeddings.push(&row[..self.options.dims], self.options.dtype)?;
+                let row = reduced(self.projection.as_deref(), row, &mut self.reduced);
+                self.byte_embeddings.push(row, self.options.dtype)?;
             }
         }
         Ok(())
@@ -155,7 +172,8 @@ impl DocumentCollector {
         self.patch_entropies.floats(&[patch.entropy])?;
         self.patch_coherence.floats(&[patch.coherence])?;
         if self.options.embeddings != Embeddings::None {
-            self.embeddings.push(&patch.embedding[..self.options.dims], self.options.dtype)?;
+            let row = reduced(self.projection.as_deref(), patch.embedding, &mut self.reduced);
+            self.embeddings.push(row, self.options.dtype)?;
         }
         Ok(())
     }
@@ -191,7 +209,7 @@ impl DocumentCollector {
             vector("patch_entropies", Element::F32, self.patch_entropies, p),
             vector("patch_coherence", Element::F32, self.patch_coherence, p),
         ];
-        let mut rows = |name, scales, rows: Rows, length| {
+        let mut rows = |name, scales, rows: StoredRows, length| {
             let (element, shape) = (options.dtype.element(), vec![length, options.dims as u64]);
             tensors.push(Tensor { name, element, shape, data: rows.values });
             if options.dtype == EmbeddingDtype::Int8 {
@@ -206,6 +224,14 @@ impl DocumentCollector {
         }
         CollectedDocument { options, tensors, views: self.views, n_bytes: n, n_patches: p }
     }
+}
+
+/// What is written of an embedding.
+fn reduced<'r>(projection: Option<&Projection>, row: &'r [f32], buffer: &'r mut Vec<f32>) -> &'r [f32] {
+    let Some(projection) = projection else { return row };
+    buffer.clear();
+    projection.reduce(row, buffer);
+    buffer
 }
 
 /// The tensors of one document, in memory or in temporary files, for one of the writers.
@@ -288,35 +314,30 @@ pub(crate) enum Element {
 }
 
 impl Element {
+    /// Its name in safetensors files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::I64 => "I64",
+            Self::F32 => "F32",
+            Self::I32 => "I32",
+            Self::Bf16 => "BF16",
+            Self::F16 => "F16",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        use Element::{Bf16, F16, F32, I8, I32, I64, U8};
+        [I64, F32, I32, Bf16, F16, I8, U8].into_iter().find(|element| element.name() == name)
+    }
+
     pub(crate) fn n_bytes(self) -> u64 {
         match self {
             Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
             Self::Bf16 | Self::F16 => 2,
             Self::I8 | Self::U8 => 1,
-        }
-    }
-}
-
-/// Embeddings in their stored form.
-#[derive(Debug)]
-struct Rows {
-    values: Spool,
-    scales: Spool,
-}
-
-impl Rows {
-    fn push(&mut self, row: &[f32], dtype: EmbeddingDtype) -> io::Result<()> {
-        match dtype {
-            EmbeddingDtype::F32 => self.values.floats(row),
-            EmbeddingDtype::Bf16 => self.values.elements(row.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
-            EmbeddingDtype::F16 => self.values.elements(row.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
-            EmbeddingDtype::Int8 => {
-                let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-                let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-                self.scales.floats(&[scale])?;
-                self.values.elements(row.iter().map(|value| ((value / scale).round() as i8).to_le_bytes()))
-            }
         }
     }
 }

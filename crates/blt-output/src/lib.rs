@@ -7,7 +7,7 @@
 //! use blt_output::{DocumentCollector, DocumentInfo, EmbeddingOptions, publish, write_safetensors};
 //!
 //! let scratch = std::env::temp_dir();
-//! let mut collector = DocumentCollector::new(&scratch, EmbeddingOptions::new(2));
+//! let mut collector = DocumentCollector::new(&scratch, EmbeddingOptions::new(2), None);
 //! collector.bytes(b"hi", &[4.0, 1.0], &[20.0, 21.0], &[])?;
 //! let range = ByteRange::new(0, 2);
 //! collector.patch(&Patch { range, entropy: 2.5, prominence: 21.0, coherence: 9.0, embedding: &[0.1, 0.2] })?;
@@ -32,22 +32,29 @@
 
 mod collector;
 mod dataset_card;
+mod eigen;
+mod fidelity;
 mod gzip;
 mod npy;
 mod parquet_columns;
 mod parquet_file;
 mod parquet_pages;
+mod projection;
 mod publish;
 mod receipt;
 mod safetensors_file;
+mod safetensors_reader;
 mod sample_key;
 mod shard;
 mod spool;
+mod stored_rows;
 mod webdataset;
 
 pub use collector::{CollectedDocument, DocumentCollector, EmbeddingDtype, EmbeddingOptions, Embeddings};
 pub use dataset_card::{dataset_card, parquet_name};
+pub use fidelity::{Fidelity, fidelity};
 pub use parquet_file::{ParquetOptions, ParquetWriter};
+pub use projection::{FitError, Projection, ProjectionFit};
 pub use publish::{publish, sync_directory};
 pub use receipt::ShardReceipt;
 pub use safetensors_file::{FORMAT, write_safetensors};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod parquet_files;
+mod projection;
 mod safetensors_files;
 mod webdataset;
 
@@ -20,7 +21,7 @@ const DIM: usize = 6;
 
 /// A document of views, each given by the lengths of its patches; every value follows from its index and `seed`.
 fn document(scratch: &Path, options: EmbeddingOptions, views: &[Vec<usize>], seed: usize) -> CollectedDocument {
-    let mut collector = DocumentCollector::new(scratch, options);
+    let mut collector = DocumentCollector::new(scratch, options, None);
     let mut byte = seed;
     for (i, lengths) in views.iter().enumerate() {
         let mut start = 0;

@@ -71,14 +71,14 @@ fn large_tensors_go_through_files_and_come_back() {
 
 #[test]
 fn the_header_says_what_the_file_is() {
-    let bytes = write(EmbeddingOptions { dims: 4, ..EmbeddingOptions::new(DIM) }, &[vec![3, 2]]);
+    let bytes = write(EmbeddingOptions::new(DIM), &[vec![3, 2]]);
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     let strings = header.metadata().clone().unwrap();
     for (key, value) in [
         ("format", "blt_patches_v4"),
         ("num_patches", "2"),
         ("total_bytes", "5"),
-        ("embed_dim", "4"),
+        ("embed_dim", "6"),
         ("model", "m@0"),
         ("metadata_file", "x.hypergraph.db"),
         ("rule", "global"),
@@ -87,7 +87,7 @@ fn the_header_says_what_the_file_is() {
     ] {
         assert_eq!(strings.get(key).map(String::as_str), Some(value), "{key}");
     }
-    assert_eq!(SafeTensors::deserialize(&bytes).unwrap().tensor("embeddings").unwrap().shape(), [2, 4]);
+    assert_eq!(SafeTensors::deserialize(&bytes).unwrap().tensor("embeddings").unwrap().shape(), [2, DIM]);
 }
 
 #[test]

@@ -150,7 +150,10 @@ fn other_files_are_refused() {
         .execute_batch(&format!("PRAGMA foreign_keys = OFF; DROP TABLE branch; CREATE VIEW branch AS {view}"))
         .unwrap();
     drop(tampered);
-    assert!(matches!(Sidecar::open(&endless), Err(SidecarError::NotASidecar { version: blt_sidecar::SCHEMA_VERSION, .. })));
+    assert!(matches!(
+        Sidecar::open(&endless),
+        Err(SidecarError::NotASidecar { version: blt_sidecar::SCHEMA_VERSION, .. })
+    ));
     std::fs::write(&path, b"not a database at all, but long enough to look").unwrap();
     assert!(matches!(Sidecar::open(&path), Err(SidecarError::Sqlite(_))));
     assert!(matches!(SidecarWriter::create(&path), Err(SidecarError::Exists(_))));
