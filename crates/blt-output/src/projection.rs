@@ -86,7 +86,7 @@ impl Projection {
     ///
     /// Fails when the file cannot be read or is no projection.
     pub fn read(path: &Path) -> io::Result<Self> {
-        let mut file = SafetensorsReader::open(path)?;
+        let file = SafetensorsReader::open(path)?;
         let shape = |name: &str| file.tensors.get(name).map(|tensor| tensor.shape.clone());
         let shapes = (shape("components"), shape("mean"), shape("variances"));
         let is_one = file.strings.get("format").is_some_and(|format| format == FORMAT)

@@ -79,15 +79,16 @@ impl SafetensorsReader {
     }
 
     /// A tensor's bytes from row `row` to its end.
-    pub(crate) fn rows(&mut self, name: &str, row: u64) -> io::Result<impl Read + use<'_>> {
+    pub(crate) fn rows(&self, name: &str, row: u64) -> io::Result<io::Take<&File>> {
         let tensor = self.tensors.get(name).ok_or_else(|| io::Error::other(format!("no tensor `{name}`")))?;
         let skipped = row.saturating_mul(tensor.row_bytes()).min(tensor.n_bytes);
-        self.file.seek(SeekFrom::Start(tensor.start + skipped))?;
-        Ok((&mut self.file).take(tensor.n_bytes - skipped))
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(tensor.start + skipped))?;
+        Ok(file.take(tensor.n_bytes - skipped))
     }
 
     /// All values of a float32 tensor.
-    pub(crate) fn floats(&mut self, name: &str) -> io::Result<Vec<f32>> {
+    pub(crate) fn floats(&self, name: &str) -> io::Result<Vec<f32>> {
         if self.tensors.get(name).is_none_or(|tensor| tensor.element != Element::F32) {
             return Err(io::Error::other(format!("no float32 tensor `{name}`")));
         }
