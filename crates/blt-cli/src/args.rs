@@ -315,6 +315,12 @@ pub(crate) struct IngestArgs {
     /// Form of the outputs
     #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
     pub(crate) output_format: OutputFormat,
+    /// Sources in a WebDataset shard [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) webdataset_shard_size: Option<u32>,
+    /// How WebDataset shards are compressed [default: gzip]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) webdataset_compression: Option<CompressionArg>,
     /// Which embeddings are written
     #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
     pub(crate) embeddings: EmbeddingsArg,
@@ -337,7 +343,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
@@ -375,6 +381,19 @@ pub(crate) struct IngestArgs {
 pub(crate) enum OutputFormat {
     /// One safetensors file and one hypergraph a source
     Safetensors,
+    /// Tar shards of many sources, and one hypergraph a shard
+    #[value(name = "webdataset")]
+    WebDataset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// None, `.tar`: samples can be read in any order
+    None,
+    /// `.tar.gz`
+    Gzip,
+    /// `.tar.zst`
+    Zstd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -1,9 +1,10 @@
 //! `manifest.db`: what is done in an output folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::types::Value;
@@ -11,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
 use sha2::{Digest, Sha256};
 
 use crate::error::IngestError;
+use crate::plan::PlannedSource;
 use crate::work::hex;
 
 /// `PRAGMA application_id` of a journal: "BLTM".
@@ -290,6 +292,30 @@ impl Journal {
             }
             Ok(())
         })
+    }
+
+    /// Forgets the sources with outputs that are none of `sources`.
+    pub(crate) fn forget_others(&self, sources: &[Arc<PlannedSource>]) -> Result<(), IngestError> {
+        self.transaction(|connection| {
+            connection.execute_batch("CREATE TEMP TABLE kept (id TEXT PRIMARY KEY) WITHOUT ROWID")?;
+            for source in sources {
+                connection.prepare_cached("INSERT OR IGNORE INTO kept VALUES (?1)")?.execute([&source.id])?;
+            }
+            connection.execute_batch(
+                "DELETE FROM source WHERE outputs <> '[]' AND id NOT IN (SELECT id FROM kept);
+                 DROP TABLE kept;",
+            )
+        })
+    }
+
+    /// How many sources are in each file that comes first among theirs.
+    pub(crate) fn sources_by_output(&self) -> Result<HashMap<String, u64>, IngestError> {
+        let sql = "SELECT json_extract(outputs, '$[0]'), count(*) FROM source WHERE outputs <> '[]' GROUP BY 1";
+        let read = || -> rusqlite::Result<HashMap<_, _>> {
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?.collect()
+        };
+        read().map_err(|source| self.failed(source))
     }
 
     /// Number of sources that ended so.

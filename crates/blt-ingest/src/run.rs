@@ -19,7 +19,7 @@ use crate::options::{Form, IngestOptions};
 use crate::plan::{Plan, PlannedSource, plan};
 use crate::reading::{Loaded, Reader};
 use crate::reduction::projection;
-use crate::shards::{encode_for_shards, write_shards};
+use crate::shards::{complete, encode_for_shards, write_shards};
 use crate::work::{Batch, Ended, OutputNames, Work, remove_files};
 
 /// Files in the making, inside the output folder. Whatever is in it when a run starts is left over from a killed one.
@@ -197,6 +197,12 @@ pub fn run(
     summary.seconds = *work.seconds.lock().unwrap_or_else(PoisonError::into_inner);
     summary.seconds.wall = start.elapsed().as_secs_f64();
 
+    if let Form::Shards(shards) = &options.form
+        && !summary.interrupted
+        && !options.only_failed
+    {
+        complete(options, shards, &plan, &journal, &partial)?;
+    }
     let fresh = partial.join(Journal::FILE_NAME);
     journal.write_canonical(&fresh)?;
     publish(&fresh, &options.output.join(Journal::FILE_NAME)).map_err(output)?;

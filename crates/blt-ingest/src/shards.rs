@@ -4,20 +4,25 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::path::Path;
 
 use blt_output::{
-    DocumentInfo, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, publish, sync_directory,
+    DocumentInfo, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, publish, sync_directory, wids_index,
 };
 use blt_sidecar::SidecarMerger;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
-use crate::error::SourceError;
-use crate::journal::OutputFile;
-use crate::options::patching_metadata;
+use crate::error::{IngestError, SourceError};
+use crate::journal::{Journal, OutputFile};
+use crate::options::{IngestOptions, patching_metadata};
+use crate::plan::Plan;
 use crate::reading::Loaded;
 use crate::work::{About, Batch, Encoded, Ended, OutputNames, Work, hex, publish_hashed, remove_files};
+
+/// The index beside plain WebDataset shards.
+const INDEX: &str = "index.json";
 
 /// What a shard is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +47,13 @@ impl Shards {
             ShardFormat::WebDataset(compression) => (format!("shard_{number:06}"), compression.extension()),
         };
         [format!("{stem}.{extension}"), format!("{stem}.hypergraph.db")]
+    }
+
+    /// The number of the shard that a file of this name belongs to.
+    fn number_of(&self, name: &str) -> Option<u64> {
+        let digits = name.strip_prefix("shard_")?.split('.').next()?;
+        let number = digits.parse().ok()?;
+        self.names(number).iter().any(|known| known == name).then_some(number)
     }
 
     /// As it stands among the settings of a run.
@@ -233,4 +245,49 @@ fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) ->
         Ok(vec![OutputFile { name: patches_name.clone(), n_bytes, sha256: hex(&sha256) }, sidecar])
     };
     publish_both().map_err(SourceError::Write)
+}
+
+/// What is left to do once every shard is there: shards and sources of earlier runs that are no more go, and the index that
+/// `wids` opens plain shards by is written.
+///
+/// # Errors
+///
+/// Fails when a file cannot be written or the journal fails.
+pub(crate) fn complete(
+    options: &IngestOptions,
+    shards: &Shards,
+    plan: &Plan,
+    journal: &Journal,
+    partial: &Path,
+) -> Result<(), IngestError> {
+    let output = |source| IngestError::Output { path: options.output.clone(), source };
+    let mut files = journal.output_files()?;
+    let mut gone = Vec::new();
+    if options.limit.is_none() {
+        let n_shards = plan.sources.len().div_ceil(shards.sources_per_shard) as u64;
+        journal.forget_others(&plan.sources)?;
+        files.retain(|file| {
+            let is_over = shards.number_of(&file.name).is_some_and(|number| number >= n_shards);
+            gone.extend(is_over.then(|| file.name.clone()));
+            !is_over
+        });
+    }
+    let mut written = Vec::new();
+    if shards.format == ShardFormat::WebDataset(ShardCompression::None) {
+        files.retain(|file| file.name.ends_with(".tar"));
+        let counts = journal.sources_by_output()?;
+        let receipt = |file: &OutputFile| ShardReceipt {
+            path: options.output.join(&file.name),
+            n_rows: counts.get(&file.name).copied().unwrap_or(0),
+            n_bytes: file.n_bytes,
+            sha256: [0; 32],
+        };
+        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
+        let receipts: Vec<ShardReceipt> = files.iter().map(receipt).collect();
+        fs::write(partial.join(INDEX), wids_index(&names, &receipts)).map_err(output)?;
+        written.push(publish_hashed(partial, &options.output, INDEX).map_err(output)?);
+    }
+    remove_files(&options.output, &gone);
+    sync_directory(&options.output).map_err(output)?;
+    journal.record(&[], &written, &gone)
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use blt_core::{ByteRange, Patch};
 use blt_output::{
     CollectedDocument, DocumentCollector, DocumentInfo, EmbeddingDtype, EmbeddingOptions, ParquetOptions,
-    ParquetWriter, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, dataset_card, parquet_name,
-    wids_index, write_safetensors,
+    ParquetWriter, ShardCompression, ShardCount, ShardReceipt, ShardWriter, WebDatasetWriter, dataset_card,
+    parquet_name, wids_index, write_equal_shards, write_safetensors,
 };
 
 const DIM: usize = 64;
@@ -29,25 +29,30 @@ fn main() -> io::Result<()> {
     for dtype in [EmbeddingDtype::F32, EmbeddingDtype::Bf16, EmbeddingDtype::F16, EmbeddingDtype::Int8] {
         let options = EmbeddingOptions { dtype, ..EmbeddingOptions::new(DIM) };
         let folder = output.join(dtype.name());
-        let (safetensors, webdataset, parquet) =
-            (folder.join("safetensors"), folder.join("webdataset"), folder.join("parquet"));
-        for folder in [&safetensors, &webdataset, &parquet.join("data")] {
+        let [safetensors, webdataset, parquet, jax] =
+            ["safetensors", "webdataset", "parquet", "jax"].map(|name| folder.join(name));
+        for folder in [&safetensors, &webdataset, &parquet.join("data"), &jax] {
             fs::create_dir_all(folder)?;
         }
+        let mut parts = Vec::new();
         documents.each(&folder, options, 0, 1, &mut |document, about| {
             let path = safetensors.join(format!("{}.safetensors", about.id));
-            write_safetensors(document, &path, about).map(drop)
+            write_safetensors(document, &path, about)?;
+            parts.push((about.id.to_owned(), path));
+            Ok(())
         })?;
+        write_equal_shards(&parts, ShardCount::Shards(8), &jax)?;
         for compression in [ShardCompression::None, ShardCompression::Gzip, ShardCompression::Zstd] {
-            let mut shards = Vec::new();
+            let (mut names, mut shards) = (Vec::new(), Vec::new());
             for number in 0..2 {
                 let name = format!("shard_{number:06}.{}", compression.extension());
                 let writer = WebDatasetWriter::create(&webdataset.join(&name), compression, 2)?;
-                shards.push((name, documents.shard(&folder, options, number, 2, Box::new(writer))?));
+                shards.push(documents.shard(&folder, options, number, 2, Box::new(writer))?);
+                names.push(name);
             }
             if compression == ShardCompression::None {
-                let shards: Vec<_> = shards.iter().map(|(name, shard)| (name.as_str(), shard)).collect();
-                fs::write(webdataset.join("index.json"), wids_index(&shards))?;
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                fs::write(webdataset.join("index.json"), wids_index(&names, &shards))?;
             }
         }
         for number in 0..2 {

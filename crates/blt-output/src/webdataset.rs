@@ -148,10 +148,10 @@ impl ShardWriter for WebDatasetWriter {
     }
 }
 
-/// The index by which `wids` opens plain `.tar` shards: each with the name it was published under, relative to the index.
-pub fn wids_index(shards: &[(&str, &ShardReceipt)]) -> String {
-    let entry = |(name, shard): &(&str, &ShardReceipt)| json!({"url": name, "nsamples": shard.n_rows, "filesize": shard.n_bytes});
-    let list: Vec<Value> = shards.iter().map(entry).collect();
+/// The index by which `wids` opens plain `.tar` shards. `names` are those they were published under, relative to the index.
+pub fn wids_index(names: &[&str], shards: &[ShardReceipt]) -> String {
+    let entry = |(name, shard): (&&str, &ShardReceipt)| json!({"url": name, "nsamples": shard.n_rows, "filesize": shard.n_bytes});
+    let list: Vec<Value> = names.iter().zip(shards).map(entry).collect();
     let index = json!({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": list});
     format!("{index:#}\n")
 }

@@ -5,6 +5,7 @@
 mod encoding;
 mod reduction;
 mod runs;
+mod shards;
 
 use std::sync::LazyLock;
 

@@ -162,7 +162,8 @@ fn the_index_names_every_shard() {
     let folder = tempfile::tempdir().unwrap();
     let options = EmbeddingOptions::new(DIM);
     let receipt = write(&folder.path().join("x.tar"), ShardCompression::None, 1, options, &[vec![vec![3]]]);
-    let index: serde_json::Value = serde_json::from_str(&wids_index(&[("shard_000000.tar", &receipt)])).unwrap();
+    let index: serde_json::Value =
+        serde_json::from_str(&wids_index(&["shard_000000.tar"], std::slice::from_ref(&receipt))).unwrap();
     assert_eq!(index["__kind__"], "wids-shard-index-v1");
     let shard = &index["shardlist"][0];
     assert_eq!((&shard["url"], &shard["nsamples"]), (&"shard_000000.tar".into(), &1.into()));
