@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use blt_core::DecodeError;
 use blt_dataset::{AssetError, TableError};
+use blt_output::FitError;
 use blt_sidecar::SidecarError;
 
 use crate::encode::EncodeError;
@@ -50,6 +51,9 @@ pub enum IngestError {
     /// The folder was made by something else, or by another version.
     #[error("`{}` is not a journal of this version", .0.display())]
     NotAJournal(PathBuf),
+    /// No projection could be fitted for the embeddings.
+    #[error("embeddings cannot be reduced")]
+    Projection(#[source] FitError),
     /// The folder holds outputs made with other settings.
     #[error("the output folder was made with other settings: {}", .0.join(", "))]
     Settings(Vec<String>),
@@ -72,6 +76,7 @@ impl IngestError {
             Self::Settings(_) | Self::NotAJournal(_) => {
                 Some("choose another `--output`, or pass `--overwrite` to replace what is there")
             }
+            Self::Projection(FitError::TooFew { .. }) => Some("ask for fewer `--embedding-dims`, or give more input"),
             Self::Locked(_) => Some("wait for it to finish, or choose another `--output`"),
             _ => None,
         }

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use blt_core::EntropyEngine;
-use blt_output::{publish, sync_directory};
+use blt_output::{Fidelity, Projection, publish, sync_directory};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decoding::guarded;
@@ -18,6 +18,7 @@ use crate::journal::{Journal, OutputFile, Row, Status};
 use crate::options::{Form, IngestOptions};
 use crate::plan::{Plan, PlannedSource, plan};
 use crate::reading::{Loaded, Reader};
+use crate::reduction::projection;
 use crate::shards::{complete, encode_for_shards, write_shards};
 use crate::work::{Batch, Ended, OutputNames, Work, remove_files};
 
@@ -54,6 +55,8 @@ pub trait Observer: Sync {
     fn planned(&self, _n_sources: Option<u64>, _n_bytes: u64) {}
     /// So many bytes more have been encoded, or passed over because they were done.
     fn advanced(&self, _n_bytes: u64) {}
+    /// A projection for embeddings was fitted, and what it loses of a sample.
+    fn reduced(&self, _projection: &Projection, _fidelity: &Fidelity) {}
     /// A source has ended.
     fn ended(&self, _source: &PlannedSource, _outcome: &Outcome) {}
 }
@@ -144,7 +147,14 @@ pub fn run(
 
     let start = Instant::now();
     let stop = AtomicBool::new(false);
-    let work = Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, seconds: Mutex::default() };
+    let seconds = Mutex::default();
+    let mut work =
+        Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, projection: None, seconds };
+    work.projection = projection(&work, &plan, &journal)?;
+    if work.is_stopped() {
+        remove_folder(&partial).map_err(output)?;
+        return Ok(Summary { interrupted: true, ..Summary::default() });
+    }
     let (to_workers, from_reader) = bounded(options.prefetch.max(1));
     let (to_journal, from_workers) = bounded(JOURNAL_BATCH);
     let reader_journal = Journal::open_existing(&options.output)?;

@@ -162,6 +162,12 @@ impl<'a> Sequence<'a> {
         Self { plan, at: Position::default(), rows: None, pending: VecDeque::new() }
     }
 
+    /// The rows of the datasets alone.
+    pub(crate) fn of_rows(plan: &'a Plan) -> Self {
+        let at = Position { listed: plan.sources.len(), ..Position::default() };
+        Self { at, ..Self::new(plan) }
+    }
+
     pub(crate) fn position(&self) -> Position {
         self.at
     }

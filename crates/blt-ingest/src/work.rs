@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use blt_core::{EntropyEngine, Modality, Patch, View, ViewData};
 use blt_modalities::Decoded;
-use blt_output::{DocumentCollector, DocumentInfo, Embeddings, ShardReceipt, publish, write_safetensors};
+use blt_output::{DocumentCollector, DocumentInfo, Embeddings, Projection, ShardReceipt, publish, write_safetensors};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
 
@@ -34,6 +34,8 @@ pub(crate) struct Work<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// Files in the making.
     pub(crate) partial: &'a Path,
+    /// What embeddings are reduced by.
+    pub(crate) projection: Option<Arc<Projection>>,
     pub(crate) seconds: Mutex<StageSeconds>,
 }
 
@@ -156,7 +158,7 @@ impl Work<'_> {
 
         let sidecar = self.partial.join(OutputNames::of(&planned.id).sidecar);
         let mut sink = Outputs {
-            patches: DocumentCollector::new(self.partial, *embeddings),
+            patches: DocumentCollector::new(self.partial, *embeddings, self.projection.clone()),
             sidecar: SidecarWriter::create(&sidecar)?,
             sidecar_error: None,
             observer: self.observer,
@@ -229,8 +231,24 @@ impl Work<'_> {
         content: &mut LoadedSource,
         sink: &mut Outputs<'_>,
     ) -> Result<(), SourceError> {
-        let encoding = &self.options.encoding;
         sink.sidecar.view(view)?;
+        let encoded = self.encode_view_into(view, content, sink);
+        if let Some(error) = sink.sidecar_error.take() {
+            return Err(error.into());
+        }
+        encoded?;
+        sink.patches.end_view(&view.label, view.modality.name());
+        Ok(())
+    }
+
+    /// Passes the bytes and patches of a view to `sink`.
+    pub(crate) fn encode_view_into(
+        &self,
+        view: &View,
+        content: &mut LoadedSource,
+        sink: &mut dyn PatchSink,
+    ) -> Result<(), SourceError> {
+        let encoding = &self.options.encoding;
         let delimiters = match encoding.patcher.rule {
             Rule::Bpe => self.token_starts(view, content.n_bytes)?,
             _ => Vec::new(),
@@ -238,12 +256,7 @@ impl Work<'_> {
         // The reader is opened anew for each pass over the view, one at a time.
         let content = RefCell::new(content);
         let open = || ViewReader::open(&content, view);
-        let encoded = encode_view(self.engine, encoding, open, &delimiters, sink, self.cancelled);
-        if let Some(error) = sink.sidecar_error.take() {
-            return Err(error.into());
-        }
-        encoded?;
-        sink.patches.end_view(&view.label, view.modality.name());
+        encode_view(self.engine, encoding, open, &delimiters, sink, self.cancelled)?;
         Ok(())
     }
 

@@ -39,13 +39,26 @@ fn world() -> World {
     let files: Vec<(String, Vec<u8>)> =
         (0..20).map(|i| (format!("data/train-{i:05}-of-00020.jsonl"), lines(i))).collect();
     let mut world = World::default();
-    world.add(Kind::Datasets, "owner/prose", "main", files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())));
+    world.add(
+        Kind::Datasets,
+        "owner/prose",
+        "main",
+        files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())),
+    );
     world
 }
 
 fn ingest(stub: &str, cache: &Path, output: &Path) -> Command {
     let mut command = blt_cli();
-    command.args(["ingest", "--huggingface-dataset", "owner/prose", "--id-column", "id", "--model", &golden("model-tiny")]);
+    command.args([
+        "ingest",
+        "--huggingface-dataset",
+        "owner/prose",
+        "--id-column",
+        "id",
+        "--model",
+        &golden("model-tiny"),
+    ]);
     command.args(["--hf-endpoint", stub, "--cache-dir", text(cache), "-o", text(output)]);
     command.env_remove("HF_TOKEN").env_remove("HF_ENDPOINT");
     command
@@ -70,11 +83,11 @@ fn a_failing_hub_changes_no_byte_and_none_is_needed_again() {
     for i in [0, 3, 7, 11, 19] {
         let path = format!("train-{i:05}");
         let what = match i {
-            0 => What::Status(503),
-            3 => What::Truncated(40),
-            7 => What::Status(500),
-            11 => What::RetryAfter(1),
-            _ => What::WrongLength(10),
+            0 => What::Status(503, None),
+            3 => What::Truncate(40),
+            7 => What::Status(500, None),
+            11 => What::Status(429, Some(1)),
+            _ => What::Lengthen(10),
         };
         stub.fail(Fault::once(Port::Hub, &path, what));
     }
@@ -94,7 +107,14 @@ fn shards_of_rows_are_the_same_however_often_the_run_was_killed() {
     let stub = Stub::start(world()).unwrap();
     let sharded = |output: &Path| {
         let mut command = ingest(stub.endpoint(), &folder("cache"), output);
-        command.args(["--output-format", "webdataset", "--webdataset-shard-size", "25", "--webdataset-compression", "none"]);
+        command.args([
+            "--output-format",
+            "webdataset",
+            "--webdataset-shard-size",
+            "25",
+            "--webdataset-compression",
+            "none",
+        ]);
         command
     };
     succeed(&mut sharded(&folder("clean")));
@@ -116,12 +136,21 @@ fn rows_of_a_folder_are_sources_and_bad_ones_are_named() {
     let scratch = tempfile::tempdir().unwrap();
     let data = scratch.path().join("data");
     fs::create_dir(&data).unwrap();
-    let rows = "{\"text\": \"one\", \"id\": \"../../etc/x\"}\nnot json\n{\"text\": \"three\", \"id\": \"../../etc/x\"}\n";
+    let rows =
+        "{\"text\": \"one\", \"id\": \"../../etc/x\"}\nnot json\n{\"text\": \"three\", \"id\": \"../../etc/x\"}\n";
     fs::write(data.join("train.jsonl"), rows).unwrap();
     let out = scratch.path().join("out");
     let ingest = |more: &[&str]| {
         let mut command = blt_cli();
-        command.args(["ingest", "--huggingface-dataset", text(&data), "-o", text(&out), "--model", &golden("model-tiny")]);
+        command.args([
+            "ingest",
+            "--huggingface-dataset",
+            text(&data),
+            "-o",
+            text(&out),
+            "--model",
+            &golden("model-tiny"),
+        ]);
         command.args(more).output().unwrap()
     };
     let output = ingest(&["--id-column", "id"]);
