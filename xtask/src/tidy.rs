@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-sidecar", &["blt-core"]),
+    ("blt-dataset", &[]),
     ("blt-sphere", &[]),
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
