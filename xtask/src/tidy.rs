@@ -47,8 +47,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-sidecar", &["blt-core"]),
     ("blt-dataset", &[]),
     ("blt-sphere", &[]),
+    ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
-    ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
+    ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
@@ -56,6 +57,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-core",
             "blt-cpu",
             "blt-cuda",
+            "blt-dataset",
+            "blt-hf",
+            "blt-hf",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -66,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
+    ("blt-hub-stub", &[]),
     ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
@@ -75,6 +80,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest"]),
+    ("ureq", &["blt-hf"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 
