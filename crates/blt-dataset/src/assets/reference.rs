@@ -86,14 +86,20 @@ impl fmt::Display for Reference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relative(candidates) => write!(formatter, "{}", candidates.join("|")),
-            Self::Repository(RepoFile { repository: None, path }) => write!(formatter, "{path}"),
-            Self::Repository(RepoFile { repository: Some(repository), path }) => {
-                write!(formatter, "hf://{}/{}", repository.kind, repository.name)?;
-                repository.revision.iter().try_for_each(|revision| write!(formatter, "@{revision}"))?;
-                write!(formatter, "/{path}")
-            }
+            Self::Repository(file) => file.fmt(formatter),
             Self::Url(url) => write!(formatter, "{url}"),
         }
+    }
+}
+
+impl fmt::Display for RepoFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(repository) = &self.repository {
+            write!(formatter, "hf://{}/{}", repository.kind, repository.name)?;
+            repository.revision.iter().try_for_each(|revision| write!(formatter, "@{revision}"))?;
+            write!(formatter, "/")?;
+        }
+        write!(formatter, "{}", self.path)
     }
 }
 
@@ -171,14 +177,15 @@ fn host_of(url: &str) -> Result<String, AssetError> {
     Ok(host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Fails unless the address's host, or one that it is below, is in `allowed`.
+/// Fails unless the address's host is in `allowed`, or below one that is in it as `*.example.org`.
 pub(super) fn check_host(url: &str, allowed: &[String]) -> Result<(), AssetError> {
     let host = host_of(url)?;
-    let is_allowed = allowed.iter().map(|allowed| allowed.to_ascii_lowercase()).any(|allowed| {
-        // Nothing is below an address in numbers.
-        let is_name = allowed.parse::<IpAddr>().is_err();
-        host == allowed || (is_name && host.strip_suffix(&allowed).is_some_and(|start| start.ends_with('.')))
-    });
+    let is_number = host.parse::<IpAddr>().is_ok(); // nothing is below an address in numbers
+    let is_allowed =
+        allowed.iter().map(|allowed| allowed.to_ascii_lowercase()).any(|allowed| match allowed.strip_prefix("*.") {
+            Some(domain) => !is_number && host.strip_suffix(domain).is_some_and(|start| start.ends_with('.')),
+            None => host == allowed,
+        });
     if is_allowed { Ok(()) } else { Err(refused(url, HOST_NOT_ALLOWED)) }
 }
 
@@ -245,12 +252,14 @@ mod tests {
 
     #[test]
     fn only_allowed_hosts_are_asked() {
-        let allowed = ["example.org".to_owned(), "1.2.3.4".to_owned()];
-        for url in ["https://example.org/x", "https://cdn.EXAMPLE.org:443/x", "http://1.2.3.4/x"] {
+        let allowed = ["example.org", "*.Example.net", "1.2.3.4", "*.0.0.1"].map(str::to_owned);
+        for url in ["https://EXAMPLE.org:443/x", "https://cdn.example.net/x", "http://1.2.3.4/x"] {
             check_host(url, &allowed).unwrap();
         }
         for url in [
-            "https://badexample.org/x",
+            "https://cdn.example.org/x",
+            "https://example.net/x",
+            "https://badexample.net/x",
             "http://127.0.0.1/",
             "http://169.254.169.254/latest",
             "http://[::1]/x",

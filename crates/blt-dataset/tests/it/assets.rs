@@ -116,14 +116,27 @@ fn all_are_found_once_and_then_without_the_source() {
     assert_eq!((done.n_found, done.n_fetched), (6, 6), "{:?}", done.missing);
     let n_asked = source.n_asked.load(Ordering::Relaxed);
     assert_eq!(n_asked, 6, "four files of their own and two archives");
-    let offline = assets(folder.path(), &source, AssetOptions { offline: true, ..archives(&[]) });
+    let offline = assets(folder.path(), &source, AssetOptions { offline: true, ..archives(&["a.zip", "b.tar.gz"]) });
     for (text, bytes) in ALL {
-        assert_eq!(offline.read(&offline.get(&reference(text)).unwrap()).unwrap(), *bytes, "{text}");
+        assert_eq!(offline.bytes(&reference(text)).unwrap(), *bytes, "{text}");
     }
-    let error = offline.get(&reference("images/new.jpg")).unwrap_err();
+    let error = offline.bytes(&reference("images/new.jpg")).unwrap_err();
     assert_eq!(error.to_string(), AssetError::Offline.to_string());
     assert!(error.hint().is_some());
     assert_eq!(source.n_asked.load(Ordering::Relaxed), n_asked);
+}
+
+/// Two folders that share a cache have files of their own, also when these change.
+#[test]
+fn files_of_a_folder_are_read_from_where_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    for bytes in [b"first", b"later"] {
+        let source = Arc::new(Source { files: vec![("a.jpg", bytes.to_vec())], ..Source::default() });
+        let names = ["a.jpg".to_owned()];
+        let cache = Assets::new(folder.path(), source, names, "", AssetOptions::default()).unwrap();
+        assert_eq!(cache.prefetch([reference("a.jpg")]).unwrap().n_found, 0);
+        assert_eq!(cache.bytes(&reference("a.jpg")).unwrap(), bytes);
+    }
 }
 
 #[test]
@@ -131,7 +144,7 @@ fn what_is_not_there_is_told_with_what_was_tried() {
     let folder = tempfile::tempdir().unwrap();
     let source = source();
     let cache = assets(folder.path(), &source, archives(&["a.zip", "b.tar.gz", "nowhere.zip"]));
-    let told = |text: &str| cache.get(&reference(text)).unwrap_err().chain();
+    let told = |text: &str| cache.bytes(&reference(text)).unwrap_err().chain();
     let missing = told("images/none.jpg");
     assert!(
         missing.contains("`data/images/none.jpg`, `images/none.jpg`, `nowhere.zip: it is not to be found`"),
@@ -175,7 +188,7 @@ fn zip_error(change: impl Fn(&mut Vec<u8>)) -> String {
     let source = Arc::new(Source { files: vec![("b.zip", bytes)], ..Source::default() });
     let folder = tempfile::tempdir().unwrap();
     assets(folder.path(), &source, archives(&["b.zip"]))
-        .get(&reference("m"))
+        .bytes(&reference("m"))
         .map_or_else(|error| error.chain(), |_| String::new())
 }
 
@@ -218,11 +231,11 @@ fn links_and_huge_members_of_tapes_are_refused() {
     builder.append_link(&mut link, "m", "/etc/passwd").unwrap();
     let source = Arc::new(Source { files: vec![("b.tar", builder.into_inner().unwrap())], ..Source::default() });
     let folder = tempfile::tempdir().unwrap();
-    let told = assets(folder.path(), &source, archives(&["b.tar"])).get(&reference("m")).unwrap_err().chain();
+    let told = assets(folder.path(), &source, archives(&["b.tar"])).bytes(&reference("m")).unwrap_err().chain();
     assert!(told.contains("m: it is a link, a device or a folder"), "{told}");
     let source = Arc::new(Source { files: vec![("b.tar", tar_of(&[("m", &[0; 5000])]))], ..Source::default() });
     let mut options = archives(&["b.tar"]);
     options.limits.max_bytes = 4999;
-    let told = assets(folder.path(), &source, options).get(&reference("m")).unwrap_err().chain();
+    let told = assets(folder.path(), &source, options).bytes(&reference("m")).unwrap_err().chain();
     assert!(told.contains("bytes of one asset: more than 4999"), "{told}");
 }
