@@ -47,12 +47,14 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-sidecar", &["blt-core"]),
     ("blt-sphere", &[]),
     ("blt-output", &["blt-core"]),
+    ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
     ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
             "blt-checkpoint",
             "blt-core",
+            "blt-corpus",
             "blt-cpu",
             "blt-cuda",
             "blt-ingest",
@@ -62,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-output",
             "blt-patcher",
             "blt-sidecar",
+            "blt-sphere",
         ],
     ),
     ("blt-testkit", &[]),
@@ -73,7 +76,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
-    ("rusqlite", &["blt-sidecar", "blt-ingest"]),
+    ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 
