@@ -1,8 +1,43 @@
 //! The mathematics of patches on a hypersphere. Pure functions of numbers: no files, no clock, and the same results on any
 //! number of threads.
+//!
+//! [`fill`] gives patches their places: a [`Method`] shares out the volume of a [`HollowBall`], which gives radii; a [`Chart`] gives
+//! directions; [`Zone`]s keep the poles for what belongs there.
+//!
+//! ```
+//! use blt_sphere::{FillOptions, Method, Patches, Rows, Temperature, fill};
+//!
+//! let embeddings = [3.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0, 2.0, 2.0, 2.0, 1.0]; // four patches of three numbers
+//! let prominence = [3.0, 1.7, 2.2, 3.0];
+//! let entropies = [0.5, 2.0, 1.0, 0.1]; // nats
+//! let patches = Patches { entropies: Some(&entropies), ..Patches::new(Rows::new(&embeddings, 3), &prominence) };
+//! let options = FillOptions { method: Method::Entropy { temperature: Temperature::default() }, ..FillOptions::default() };
+//!
+//! let placement = fill(&patches, &options)?;
+//! assert!(placement.radii[3] < placement.radii[0]); // as prominent but more certain: nearer to the core
+//! assert!((placement.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+//! # Ok::<(), blt_sphere::FillError>(())
+//! ```
 
+mod allocation;
+mod angles;
+mod chart;
+mod fill;
+mod order;
 mod parallel;
+mod patches;
+mod radial;
 mod random;
 mod rows;
+mod zones;
 
+pub use allocation::{
+    Classic, Draw, Ensemble, Lateral, Levels, Method, Osmotic, OsmoticMode, SeedScript, Temperature, Thrml,
+};
+pub use angles::{angles_of, unit_vector};
+pub use chart::{Chart, ChartKind, Equalizer};
+pub use fill::{ChartSource, FillError, FillOptions, Placement, RadialOptions, Stats, fill};
+pub use patches::{Edge, Flaw, Patches};
+pub use radial::{HollowBall, MinRadius, RadialOrder, ScaleProfile, ShellSpacing, auto_min_radius, shells_of};
 pub use rows::Rows;
+pub use zones::{Zone, ZoneOptions, ZoneTarget};
