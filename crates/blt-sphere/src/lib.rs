@@ -6,3 +6,10 @@ mod random;
 mod rows;
 
 pub use rows::Rows;
+
+mod cap_tree;
+mod cosine;
+mod placement;
+
+pub use cap_tree::{CapTree, Effort, Neighbour, Partition, PartsError, QueryError, TreeNode, TreeOptions, TreeParts};
+pub use placement::Placement;
