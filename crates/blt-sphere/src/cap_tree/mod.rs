@@ -21,12 +21,12 @@ use rayon::prelude::*;
 use crate::cosine::{dot, inverse_norms, rounding};
 use crate::parallel::map_chunks;
 use crate::random;
-use crate::{Placement, Rows};
+use crate::{Places, Rows};
 use split::Draft;
 
 /// How a node is cut in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Partition {
+pub enum PartitionRule {
     /// Spherical 2-means: at most 8 Lloyd iterations from a pair of far points; the median where one side is 4 times the other.
     #[default]
     Caps,
@@ -35,7 +35,7 @@ pub enum Partition {
     MaxCut,
     /// At the median of the coordinate in which the directions vary most.
     Axis,
-    /// [`Partition::Axis`] for more than 4096 patches, [`Partition::MaxCut`] below.
+    /// [`PartitionRule::Axis`] for more than 4096 patches, [`PartitionRule::MaxCut`] below.
     Hybrid,
 }
 
@@ -43,7 +43,7 @@ pub enum Partition {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TreeOptions {
     /// How a node is cut in two.
-    pub partition: Partition,
+    pub partition: PartitionRule,
     /// Most patches in a leaf; 0 counts as 1.
     pub leaf_size: u32,
 }
@@ -51,7 +51,7 @@ pub struct TreeOptions {
 impl Default for TreeOptions {
     /// Caps, 32 patches a leaf.
     fn default() -> Self {
-        Self { partition: Partition::Caps, leaf_size: 32 }
+        Self { partition: PartitionRule::Caps, leaf_size: 32 }
     }
 }
 
@@ -70,23 +70,23 @@ impl<'a> CapTree<'a> {
     ///
     /// # Panics
     ///
-    /// Panics when `placement` is not of as many patches as `rows`, or there are more than 2^31.
-    pub fn build(rows: Rows<'a>, placement: Placement<'_>, options: TreeOptions) -> Self {
-        assert_eq!(rows.len(), placement.len(), "a placement of other patches");
+    /// Panics when `places` are not of as many patches as `rows`, or there are more than 2^31.
+    pub fn build(rows: Rows<'a>, places: Places<'_>, options: TreeOptions) -> Self {
+        assert_eq!(rows.len(), places.len(), "places of other patches");
         assert!(rows.len() <= 1 << 31, "more than 2^31 patches");
         let inverse_norms = inverse_norms(rows);
         let (mut order, left_out): (Vec<u32>, Vec<u32>) =
             (0..rows.len() as u32).partition(|&id| inverse_norms[id as usize] > 0.0);
-        order.sort_by_key(|&id| placement.zones[id as usize]);
+        order.sort_by_key(|&id| places.zones[id as usize]);
 
-        let splitter = split::Splitter { rows, inverse_norms: &inverse_norms, zones: placement.zones, options };
+        let splitter = split::Splitter { rows, inverse_norms: &inverse_norms, zones: places.zones, options };
         let drafts = if order.is_empty() { Vec::new() } else { splitter.topology(&mut order) };
         let centroids = centroids(rows, &inverse_norms, &order, &drafts);
-        let mut nodes = describe(&drafts, &order, placement);
+        let mut nodes = describe(&drafts, &order, places);
         for (node, cosine) in nodes.iter_mut().zip(cap_cosines(rows, &inverse_norms, &order, &drafts, &centroids)) {
             node.cap_angle = (f64::from(cosine) - rounding(rows.dim())).clamp(-1.0, 1.0).acos();
         }
-        let fingerprint = fingerprint(rows, placement);
+        let fingerprint = fingerprint(rows, places);
         let parts = TreeParts { dim: rows.dim(), options, nodes, centroids, order, left_out, fingerprint };
         Self { rows, inverse_norms, parts }
     }
@@ -140,20 +140,20 @@ impl<'a> CapTree<'a> {
     }
 
     /// Whether rows, radii, prominences or zones are others than those the tree was built from. Reads all rows.
-    pub fn is_stale(&self, placement: Placement<'_>) -> bool {
-        placement.len() != self.rows.len() || fingerprint(self.rows, placement) != self.parts.fingerprint
+    pub fn is_stale(&self, places: Places<'_>) -> bool {
+        places.len() != self.rows.len() || fingerprint(self.rows, places) != self.parts.fingerprint
     }
 }
 
 /// A hash of all that a tree depends on.
-fn fingerprint(rows: Rows<'_>, placement: Placement<'_>) -> u64 {
+fn fingerprint(rows: Rows<'_>, places: Places<'_>) -> u64 {
     let chunks = map_chunks(rows.len(), |range| {
         range.fold(0, |hash, i| {
             let row = rows.row(i).iter().fold(hash, |hash: u64, x| {
                 (hash.rotate_left(5) ^ u64::from(x.to_bits())).wrapping_mul(0x9E37_79B9_7F4A_7C15)
             });
-            let scalars = [placement.radii[i].to_bits(), u64::from(placement.prominence[i].to_bits())];
-            scalars.into_iter().fold(row, |hash, bits| random::bits(hash, bits, u64::from(placement.zones[i])))
+            let scalars = [places.radii[i].to_bits(), u64::from(places.prominence[i].to_bits())];
+            scalars.into_iter().fold(row, |hash, bits| random::bits(hash, bits, u64::from(places.zones[i])))
         })
     });
     chunks.into_iter().fold(rows.dim() as u64, |hash, chunk| random::bits(hash, chunk, 0))
@@ -220,19 +220,19 @@ fn cap_cosines(rows: Rows<'_>, inverse_norms: &[f32], order: &[u32], drafts: &[D
 }
 
 /// Nodes with their ranges, caps still missing.
-fn describe(drafts: &[Draft], order: &[u32], placement: Placement<'_>) -> Vec<TreeNode> {
+fn describe(drafts: &[Draft], order: &[u32], places: Places<'_>) -> Vec<TreeNode> {
     let describe = |draft: &Draft| {
         let members = draft.members(order);
-        let zone = placement.zones[members[0] as usize];
+        let zone = places.zones[members[0] as usize];
         TreeNode {
             parent: draft.parent,
             children: draft.children,
             first: draft.first,
             len: draft.len,
             cap_angle: 0.0,
-            radius: range(members.iter().map(|&id| placement.radii[id as usize])),
-            prominence: range(members.iter().map(|&id| f64::from(placement.prominence[id as usize]))),
-            zone: members.iter().all(|&id| placement.zones[id as usize] == zone).then_some(zone),
+            radius: range(members.iter().map(|&id| places.radii[id as usize])),
+            prominence: range(members.iter().map(|&id| f64::from(places.prominence[id as usize]))),
+            zone: members.iter().all(|&id| places.zones[id as usize] == zone).then_some(zone),
         }
     };
     drafts.par_iter().map(describe).collect()

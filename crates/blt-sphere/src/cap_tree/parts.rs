@@ -135,7 +135,8 @@ impl TreeParts {
 
     fn check_order(&self, inverse_norms: &[f32]) -> Result<(), PartsError> {
         let mut seen = vec![false; inverse_norms.len()];
-        for (&patch, inside) in self.order.iter().map(|id| (id, true)).chain(self.left_out.iter().map(|id| (id, false))) {
+        for (&patch, inside) in self.order.iter().map(|id| (id, true)).chain(self.left_out.iter().map(|id| (id, false)))
+        {
             match seen.get_mut(patch as usize) {
                 Some(seen) if !*seen && (inverse_norms[patch as usize] > 0.0) == inside => *seen = true,
                 _ => return Err(PartsError::Order { patch }),

@@ -121,7 +121,9 @@ impl CapTree<'_> {
             }
             match self.parts.nodes[node as usize].children {
                 Some(children) => stack.extend(children),
-                None => found.extend(self.members(node as usize).iter().filter_map(|&id| self.in_cone(&unit, &cone, id))),
+                None => {
+                    found.extend(self.members(node as usize).iter().filter_map(|&id| self.in_cone(&unit, &cone, id)))
+                }
             }
         }
         found.sort_unstable();
@@ -151,6 +153,11 @@ impl CapTree<'_> {
             return Err(QueryError::Dim { found: query.len(), expected: self.rows.dim() });
         }
         unit(query).ok_or(QueryError::NoDirection)
+    }
+
+    /// Cosine of patch `id` with a unit query.
+    pub(crate) fn cosine(&self, query: &[f32], id: u32) -> f32 {
+        self.score(query, id).cosine
     }
 
     /// The neighbour that patch `id` is to a unit query.

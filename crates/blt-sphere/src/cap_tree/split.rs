@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Partition, TreeOptions};
+use super::{PartitionRule, TreeOptions};
 use crate::Rows;
 use crate::cosine::{dot, unit};
 
@@ -12,7 +12,7 @@ const SAMPLE: usize = 512;
 const ITERATIONS: usize = 8;
 /// A side smaller than one part in five (1:4) makes the cut a median.
 const SMALLEST_SIDE: usize = 5;
-/// Nodes above this size are cut along an axis by `Partition::Hybrid`.
+/// Nodes above this size are cut along an axis by `PartitionRule::Hybrid`.
 const HYBRID_ABOVE: usize = 4096;
 /// Members below which a node's two halves are worked on by one thread.
 const PARALLEL_ABOVE: usize = 2048;
@@ -110,9 +110,7 @@ impl Splitter<'_> {
         }
         let mut ranked: Vec<u32> = (0..order.len() as u32).collect();
         let half = order.len() / 2;
-        ranked.select_nth_unstable_by(half, |&i, &j| {
-            places[j as usize].total_cmp(&places[i as usize]).then(i.cmp(&j))
-        });
+        ranked.select_nth_unstable_by(half, |&i, &j| places[j as usize].total_cmp(&places[i as usize]).then(i.cmp(&j)));
         let mut left = vec![false; order.len()];
         ranked[..half].iter().for_each(|&i| left[i as usize] = true);
         sort_sides(order, |i| left[i])
@@ -121,10 +119,10 @@ impl Splitter<'_> {
     fn direction(&self, order: &[u32]) -> (Vec<f32>, Cut) {
         let sample = self.sample(order);
         match self.options.partition {
-            Partition::Caps => (two_means(&sample, self.rows.dim()), Cut::Zero),
-            Partition::Hybrid if order.len() > HYBRID_ABOVE => (widest_axis(&sample, self.rows.dim()), Cut::Median),
-            Partition::Axis => (widest_axis(&sample, self.rows.dim()), Cut::Median),
-            Partition::MaxCut | Partition::Hybrid => (ising(&sample, self.rows.dim()), Cut::Median),
+            PartitionRule::Caps => (two_means(&sample, self.rows.dim()), Cut::Zero),
+            PartitionRule::Hybrid if order.len() > HYBRID_ABOVE => (widest_axis(&sample, self.rows.dim()), Cut::Median),
+            PartitionRule::Axis => (widest_axis(&sample, self.rows.dim()), Cut::Median),
+            PartitionRule::MaxCut | PartitionRule::Hybrid => (ising(&sample, self.rows.dim()), Cut::Median),
         }
     }
 

@@ -2,35 +2,36 @@
 
 /// Where patches lie and how prominent they are: slices with one value a patch.
 #[derive(Debug, Clone, Copy)]
-pub struct Placement<'a> {
+pub struct Places<'a> {
     pub(crate) theta: &'a [f64],
     pub(crate) phi: &'a [f64],
     pub(crate) radii: &'a [f64],
     pub(crate) prominence: &'a [f32],
     pub(crate) zones: &'a [u8],
-    pub(crate) shells: &'a [u32],
+    pub(crate) shells: &'a [i32],
 }
 
-impl<'a> Placement<'a> {
+impl<'a> Places<'a> {
     /// Polar angles in [0, pi], azimuths in radians, radii, prominences, zones in 0..4 and shells, one value a patch in each.
     ///
     /// # Panics
     ///
-    /// Panics when lengths differ or a zone is above 3.
+    /// Panics when lengths differ or a zone is above 3 or a shell below 0.
     pub fn new(
         theta: &'a [f64],
         phi: &'a [f64],
         radii: &'a [f64],
         prominence: &'a [f32],
         zones: &'a [u8],
-        shells: &'a [u32],
+        shells: &'a [i32],
     ) -> Self {
         let n = theta.len();
         assert!(
             [phi.len(), radii.len(), prominence.len(), zones.len(), shells.len()] == [n; 5],
-            "every slice of a placement has one value a patch"
+            "every slice has one value a patch"
         );
         assert!(zones.iter().all(|&zone| zone < 4), "zones are 0 to 3");
+        assert!(shells.iter().all(|&shell| shell >= 0), "shells are counted from 0");
         Self { theta, phi, radii, prominence, zones, shells }
     }
 
