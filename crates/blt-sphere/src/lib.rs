@@ -21,13 +21,25 @@
 
 mod allocation;
 mod angles;
+mod cap_tree;
+mod cells;
 mod chart;
+mod cosine;
+mod field;
 mod fill;
+mod graph;
+mod harmonics;
+mod healpix;
+mod legendre;
+mod navigate;
 mod order;
 mod parallel;
+mod partitions;
 mod patches;
+mod places;
 mod radial;
 mod random;
+mod ranking;
 mod rows;
 mod zones;
 
@@ -35,9 +47,21 @@ pub use allocation::{
     Classic, Draw, Ensemble, Lateral, Levels, Method, Osmotic, OsmoticMode, SeedScript, Temperature, Thrml,
 };
 pub use angles::{angles_of, unit_vector};
+pub use cap_tree::{
+    CapTree, Effort, Neighbour, PartitionRule, PartsError, QueryError, TreeNode, TreeOptions, TreeParts,
+};
+pub use cells::{Cell, CellDirectory, Cone, Region};
 pub use chart::{Chart, ChartKind, Equalizer};
+pub use field::{Grid, Peak, PeakOptions};
 pub use fill::{ChartSource, FillError, FillOptions, Placement, RadialOptions, Stats, fill};
+pub use graph::{Graph, WalkOptions, bounded_coherence};
+pub use harmonics::{Harmonics, HarmonicsError, Spectrum};
+pub use legendre::MAX_BAND_LIMIT;
+pub use navigate::{EnergyWeights, NavigateOptions, Query, Ranked, Surroundings, Visit, budgets, navigate, rank};
+pub use partitions::{Partition, Partitions, SemanticEdge};
 pub use patches::{Edge, Flaw, Patches};
+pub use places::Places;
 pub use radial::{HollowBall, MinRadius, RadialOrder, ScaleProfile, ShellSpacing, auto_min_radius, shells_of};
+pub use ranking::{mean_reciprocal_rank, ndcg_at_k, recall_at_k};
 pub use rows::Rows;
 pub use zones::{Zone, ZoneOptions, ZoneTarget};
