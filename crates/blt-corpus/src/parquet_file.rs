@@ -59,6 +59,14 @@ impl Part {
         self.prominence.extend(row.prominence);
         self.patch_lengths.extend(row.patch_lengths);
         self.bytes.extend(row.bytes);
+        if self.view_name == row.view_name
+            && let Some(last) = self.views.last_mut()
+        {
+            *last += row.views.iter().sum::<usize>();
+        } else {
+            self.views.extend(row.views);
+            self.view_name = row.view_name;
+        }
         for (all, more) in [(&mut self.entropies, row.entropies), (&mut self.coherence, row.coherence)] {
             match (all.as_mut(), more) {
                 (Some(all), Some(more)) => all.extend(more),
@@ -82,6 +90,7 @@ impl Group<'_> {
         let dim = self.embeddings(&lengths, embeddings)?;
         let ids = self.texts("id")?.ok_or_else(|| self.lacks("id"))?;
         let roles = self.texts("role")?;
+        let views = self.texts("view")?;
         let mut blobs = self.texts("bytes")?;
         let prominence = match options.pool {
             None => self.lists::<f32>("prominence")?,
@@ -131,8 +140,20 @@ impl Group<'_> {
             let id = text(&ids[row]).ok_or_else(|| self.wrong(format!("in row {row}, `id` is no text")))?;
             let role = roles.as_ref().and_then(|roles| text(&roles[row]));
             let n_values = end - start;
-            let model = None;
-            rows.push(Part { id, role, dim, n_values, prominence, entropies, coherence, patch_lengths, bytes, model });
+            rows.push(Part {
+                id,
+                role,
+                dim,
+                n_values,
+                views: vec![prominence.len()],
+                view_name: views.as_ref().map(|views| views[row].clone()).unwrap_or_default(),
+                prominence,
+                entropies,
+                coherence,
+                patch_lengths,
+                bytes,
+                model: None,
+            });
             start = end;
         }
         Ok(rows)

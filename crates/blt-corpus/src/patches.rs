@@ -40,6 +40,8 @@ pub struct Document {
     pub n_patches: usize,
     /// Number of its bytes that are kept.
     pub n_bytes: usize,
+    /// Patches of each of its views, in order.
+    pub views: Vec<usize>,
 }
 
 /// Patches of one or several documents.
@@ -61,6 +63,8 @@ pub struct PatchArrays {
     pub patch_lengths: Vec<i32>,
     /// The bytes of all patches, one behind the other.
     pub bytes: Vec<u8>,
+    /// Each patch's place in its document's file, `[n]`.
+    pub patch_idx: Vec<i32>,
     /// The model that made the embeddings, where the files say so.
     pub model: Option<String>,
 }
@@ -78,6 +82,9 @@ pub(crate) struct Part {
     pub(crate) coherence: Option<Vec<f32>>,
     pub(crate) patch_lengths: Vec<i32>,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) views: Vec<usize>,
+    /// What the last view is called, where one view may come in parts.
+    pub(crate) view_name: Vec<u8>,
     pub(crate) model: Option<String>,
 }
 
@@ -116,6 +123,7 @@ impl PatchArrays {
         self.embeddings.truncate(n * self.dim);
         self.prominence.truncate(n);
         self.patch_lengths.truncate(n);
+        self.patch_idx.truncate(n);
         self.bytes.truncate(n_bytes);
         [&mut self.entropies, &mut self.coherence].into_iter().flatten().for_each(|values| values.truncate(n));
         if n_documents == 0 {
@@ -123,18 +131,56 @@ impl PatchArrays {
         }
     }
 
+    /// Takes out the patches at `places`, which ascend.
+    pub(crate) fn remove(&mut self, places: &[usize]) {
+        if places.is_empty() {
+            return;
+        }
+        let mut keep = vec![true; self.len()];
+        places.iter().for_each(|&place| keep[place] = false);
+        let mut patch = 0;
+        for document in &mut self.documents {
+            for view in &mut document.views {
+                let range = patch..patch + *view;
+                patch = range.end;
+                *view = range.clone().filter(|&patch| keep[patch]).count();
+                document.n_patches -= range.len() - *view;
+                let lost = range.filter(|&patch| !keep[patch]);
+                document.n_bytes -= lost.map(|patch| self.patch_lengths[patch] as usize).sum::<usize>();
+            }
+        }
+        let (dim, mut start, mut end, mut byte, mut last_byte) = (self.dim, 0, 0, 0, 0);
+        for (patch, &kept) in keep.iter().enumerate() {
+            let length = self.patch_lengths[patch] as usize;
+            if kept {
+                self.embeddings.copy_within(start..start + dim, end);
+                self.bytes.copy_within(byte..byte + length, last_byte);
+                (end, last_byte) = (end + dim, last_byte + length);
+            }
+            (start, byte) = (start + dim, byte + length);
+        }
+        self.embeddings.truncate(end);
+        self.bytes.truncate(last_byte);
+        retain(&mut self.prominence, &keep);
+        retain(&mut self.patch_lengths, &keep);
+        retain(&mut self.patch_idx, &keep);
+        [&mut self.entropies, &mut self.coherence].into_iter().flatten().for_each(|values| retain(values, &keep));
+    }
+
     /// Joins the next document. Its embeddings have been appended already; on an error the caller takes them back.
     pub(crate) fn join(&mut self, path: &Path, part: Part) -> Result<(), ReadError> {
         self.check(path, &part)?;
         let n_patches = part.prominence.len();
         let first = self.documents.is_empty();
-        self.documents.push(Document { id: part.id, role: part.role, n_patches, n_bytes: part.bytes.len() });
+        let n_bytes = part.bytes.len();
+        self.documents.push(Document { id: part.id, role: part.role, n_patches, n_bytes, views: part.views });
         self.dim = self.dim.max(part.dim);
         self.prominence.extend(part.prominence);
         extend(&mut self.entropies, part.entropies, first);
         extend(&mut self.coherence, part.coherence, first);
         self.patch_lengths.extend(part.patch_lengths);
         self.bytes.extend(part.bytes);
+        self.patch_idx.extend((0..n_patches).map(|i| i as i32));
         if self.model.is_none() {
             self.model = part.model;
         }
@@ -161,6 +207,12 @@ impl PatchArrays {
         if part.patch_lengths.len() != n || total != Some(part.bytes.len()) {
             return wrong(format!("its `patch_lengths` do not cut its {} bytes into {n} patches", part.bytes.len()));
         }
+        if part.views.iter().sum::<usize>() != n {
+            return wrong("its views do not hold its patches".to_owned());
+        }
+        if i32::try_from(self.len() + n).is_err() {
+            return wrong("with it there are more than 2147483647 patches".to_owned());
+        }
         if self.documents.is_empty() {
             return Ok(());
         }
@@ -177,6 +229,11 @@ impl PatchArrays {
         }
         Ok(())
     }
+}
+
+fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {
+    let mut keep = keep.iter();
+    values.retain(|_| keep.next().copied().unwrap_or(false));
 }
 
 fn extend(all: &mut Option<Vec<f32>>, part: Option<Vec<f32>>, first: bool) {

@@ -130,7 +130,30 @@ fn patches(
         }
         _ => (vec![0; n], Vec::new()),
     };
-    Ok(Part { dim, prominence, entropies, coherence, patch_lengths, bytes, ..Part::default() })
+    let views = views(file, &patch_lengths)?;
+    Ok(Part { dim, prominence, entropies, coherence, patch_lengths, bytes, views, ..Part::default() })
+}
+
+/// Patches of each view, from `view_lengths`, which are of bytes. Patches cross no view.
+fn views(file: &ArrayFile, patch_lengths: &[i32]) -> Result<Vec<usize>, ReadError> {
+    if file.info("view_lengths").is_none() {
+        return Ok(vec![patch_lengths.len()]);
+    }
+    let mut rest = patch_lengths;
+    let mut views = Vec::new();
+    for n_bytes in file.integers("view_lengths")? {
+        let (mut left, mut n) = (n_bytes, 0);
+        while left > 0 && n < rest.len() {
+            left -= i64::from(rest[n]);
+            n += 1;
+        }
+        if left != 0 {
+            return Err(file.wrong("its `view_lengths` do not cut between patches"));
+        }
+        views.push(n);
+        rest = &rest[n..];
+    }
+    if rest.is_empty() { Ok(views) } else { Err(file.wrong("its `view_lengths` are shorter than its patches")) }
 }
 
 /// A file with one row a token, the older `[1, T, D]`; its patches begin at `patch_indices`.
@@ -169,7 +192,8 @@ fn tokens(
         (Some(entropies), ..) => Some(coherences(&prominence, entropies)),
         (None, ..) => None,
     };
-    Ok(Part { dim, prominence, entropies, coherence, patch_lengths: vec![0; n], ..Part::default() })
+    let (patch_lengths, views) = (vec![0; n], vec![n]);
+    Ok(Part { dim, prominence, entropies, coherence, patch_lengths, views, ..Part::default() })
 }
 
 /// The first token of each patch: `patch_indices`, or where the mask is not zero. The first patch begins at token 0.

@@ -19,13 +19,13 @@ const LARGE_BYTES: u64 = 0xFFFF_0000;
 
 /// An array to be written.
 pub(crate) struct Array<'a> {
-    name: &'a str,
-    info: ArrayInfo,
-    data: Data<'a>,
+    pub(crate) name: &'a str,
+    pub(crate) info: ArrayInfo,
+    pub(crate) data: Data<'a>,
 }
 
 /// Writes the elements of an array, little endian.
-type Data<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
+pub(crate) type Data<'a> = Box<dyn Fn(&mut dyn Write) -> io::Result<()> + 'a>;
 
 impl<'a> Array<'a> {
     /// An array whose elements `data` writes.
