@@ -59,6 +59,12 @@ impl<'a> Array<'a> {
         Self::streamed(name, Dtype::F64, shape, move |out| elements(out, values, |x| x.to_le_bytes()))
     }
 
+    /// The same elements in another shape.
+    pub(crate) fn shaped(mut self, shape: &[usize]) -> Self {
+        self.info.shape = shape.iter().map(|&size| size as u64).collect();
+        self
+    }
+
     fn n_bytes(&self) -> u64 {
         self.info.n_bytes().expect("an array in memory has a size")
     }
