@@ -23,6 +23,7 @@ mod roots_file;
 mod settings;
 mod sphere_file;
 mod stages;
+mod verify;
 mod write;
 
 pub use arrays::{ArrayInfo, Dtype};
@@ -49,3 +50,4 @@ pub use roots_file::{ROOTS_FORMAT, Roots, RootsOptions, rule_name};
 pub use settings::settings;
 pub use sphere_file::{SPHERE_FORMAT, Sphere};
 pub use stages::{Stage, StageRecord, StageStatus, Stages};
+pub use verify::{Check, Report, verify};
