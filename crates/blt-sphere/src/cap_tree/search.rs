@@ -37,10 +37,11 @@ pub enum QueryError {
     HalfAngle,
 }
 
-/// A node that may hold results: the largest cosine that a member can have, then that of the centroid.
+/// A node that may hold results. The one to be opened first is the greatest.
 #[derive(PartialEq)]
 struct Candidate {
-    bound: f64,
+    /// The largest cosine that a member can have; what a beam goes by is that of the centroid instead.
+    priority: f64,
     centroid: f32,
     node: u32,
 }
@@ -49,7 +50,7 @@ impl Eq for Candidate {}
 
 impl Ord for Candidate {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ascending = self.bound.total_cmp(&other.bound).then(self.centroid.total_cmp(&other.centroid));
+        let ascending = self.priority.total_cmp(&other.priority).then(self.centroid.total_cmp(&other.centroid));
         ascending.then(other.node.cmp(&self.node))
     }
 }
@@ -116,7 +117,7 @@ impl CapTree<'_> {
         let mut found = Vec::new();
         let mut stack: Vec<u32> = if self.is_empty() { Vec::new() } else { vec![0] };
         while let Some(node) = stack.pop() {
-            if self.candidate(&unit, node).bound < cone.cosine {
+            if self.candidate(&unit, node, Effort::Exact).priority < cone.cosine {
                 continue;
             }
             match self.parts.nodes[node as usize].children {
@@ -174,20 +175,16 @@ impl CapTree<'_> {
         let mut nearest = Nearest::new(k);
         let mut open = BinaryHeap::new();
         if !self.is_empty() && k > 0 {
-            open.push(self.candidate(query, 0));
+            open.push(self.candidate(query, 0, effort));
         }
         let (mut leaves, mut looked_at) = (0, 0);
-        while let Some(Candidate { bound, node, .. }) = open.pop() {
-            let passed_over = bound < f64::from(nearest.threshold());
-            if passed_over && effort == Effort::Exact {
+        while let Some(Candidate { priority, node, .. }) = open.pop() {
+            if effort == Effort::Exact && priority < f64::from(nearest.threshold()) {
                 break;
             }
-            if passed_over {
-                continue;
-            }
             if let Some(children) = self.parts.nodes[node as usize].children {
-                looked_at += 2;
-                open.extend(children.map(|child| self.opened(query, child, effort)));
+                looked_at += children.len();
+                open.extend(children.map(|child| self.candidate(query, child, effort)));
                 continue;
             }
             for &id in self.members(node as usize) {
@@ -204,19 +201,20 @@ impl CapTree<'_> {
         Some(nearest.into_sorted())
     }
 
-    fn candidate(&self, query: &[f32], node: u32) -> Candidate {
+    fn candidate(&self, query: &[f32], node: u32, effort: Effort) -> Candidate {
         let centroid = dot(self.centroid(node as usize), query);
-        let bound = cap_bound(f64::from(centroid), self.parts.nodes[node as usize].cap_angle, self.rows.dim());
-        Candidate { bound, centroid, node }
+        let priority = match effort {
+            Effort::Exact => self.bound(centroid, node),
+            Effort::Beam(_) => f64::from(centroid),
+        };
+        Candidate { priority, centroid, node }
     }
 
-    /// A beam opens the node with the nearest centroid, whatever its cap allows.
-    fn opened(&self, query: &[f32], node: u32, effort: Effort) -> Candidate {
-        let candidate = self.candidate(query, node);
-        match effort {
-            Effort::Exact => candidate,
-            Effort::Beam(_) => Candidate { bound: f64::from(candidate.centroid), ..candidate },
-        }
+    /// The largest cosine that a search can compute for a member of a node, from the computed cosine of query and centroid.
+    fn bound(&self, centroid: f32, node: u32) -> f64 {
+        let slack = rounding(self.rows.dim());
+        let angle = (f64::from(centroid) + slack).clamp(-1.0, 1.0).acos();
+        (angle - self.parts.nodes[node as usize].cap_angle).max(0.0).cos() + slack
     }
 
     /// The nearest of all rows to each of `queries`.
@@ -247,13 +245,6 @@ impl CapTree<'_> {
         }
         all.into_iter().map(Nearest::into_sorted).collect()
     }
-}
-
-/// The largest cosine that a search can compute for a member of a cap, from the computed cosine of query and centroid.
-fn cap_bound(centroid: f64, cap_angle: f64, dim: usize) -> f64 {
-    let slack = rounding(dim);
-    let angle = (centroid + slack).clamp(-1.0, 1.0).acos();
-    (angle - cap_angle).max(0.0).cos() + slack
 }
 
 /// A cone around a query. Cosines of single precision decide what lies well inside or outside, chords of double precision the rest.
