@@ -22,7 +22,10 @@
 mod allocation;
 mod angles;
 mod chart;
+mod coherence;
+mod ebm;
 mod fill;
+mod neighbours;
 mod order;
 mod parallel;
 mod patches;
@@ -32,10 +35,12 @@ mod rows;
 mod zones;
 
 pub use allocation::{
-    Classic, Draw, Ensemble, Lateral, Levels, Method, Osmotic, OsmoticMode, SeedScript, Temperature, Thrml,
+    Channels, Classic, Draw, Ensemble, Flow, Lateral, Levels, Method, Osmotic, SeedScript, Temperature, Thrml, Vessels,
 };
 pub use angles::{angles_of, unit_vector};
 pub use chart::{Chart, ChartKind, Equalizer};
+pub use coherence::{Lasing, coherence01};
+pub use ebm::{Ebm, EbmReport, EdgeLabel, Energy, Hyperedge, Ising, LabelWeights, expand};
 pub use fill::{ChartSource, FillError, FillOptions, Placement, RadialOptions, Stats, fill};
 pub use patches::{Edge, Flaw, Patches};
 pub use radial::{HollowBall, MinRadius, RadialOrder, ScaleProfile, ShellSpacing, auto_min_radius, shells_of};
