@@ -2,40 +2,52 @@
 
 use std::ops::Range;
 
-use blt_sphere::Edge;
+use blt_sphere::{CapTree, Edge, Effort, LabelWeights, Places, TreeOptions};
 
 use crate::patches::{Document, PatchArrays};
 
 /// An edge among more views than this joins each with the first only.
 const MAX_CLIQUE: usize = 16;
 
-/// What edges of each kind weigh; 0 leaves them out.
+/// Which edges pull, and how strongly.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct EdgeWeights {
-    /// Between a patch and the one after it in its view.
-    pub next: f32,
-    /// Between the views of one source, shared out among the pairs: between patches at the same relative place.
-    pub same_source: f32,
+pub struct EdgeOptions {
+    /// What edges of each kind weigh; 0 leaves them out. There are none of the kind `contains`.
+    pub weights: LabelWeights,
+    /// Neighbours of a patch that semantic edges lead to.
+    pub n_neighbours: u32,
+    /// Least cosine of such neighbours.
+    pub least_cosine: f32,
 }
 
-impl Default for EdgeWeights {
+impl Default for EdgeOptions {
+    /// The original's weights; 16 neighbours of a cosine of 0.7 and more.
     fn default() -> Self {
-        Self { next: 1.0, same_source: 1.0 }
+        Self { weights: LabelWeights::default(), n_neighbours: 16, least_cosine: 0.7 }
     }
 }
 
 impl PatchArrays {
-    /// The edges of all documents, each once, from the smaller patch to the larger: `next` along each view, `same_source`
-    /// between the views of a document. An edge among `m` views is one between each two of them with `1 / (m - 1)` of the
-    /// weight, above 16 views between each and the first.
-    pub fn edges(&self, weights: EdgeWeights) -> Vec<Edge> {
+    /// The edges that place patches by energy: those of [`for_each_edge`](Self::for_each_edge), and `semantic` ones between each
+    /// patch and its `n_neighbours` nearest by direction whose cosine is `least_cosine` or more, by which they are weighted.
+    pub(crate) fn edges(&self, options: &EdgeOptions) -> Vec<Edge> {
         let mut edges = Vec::new();
-        self.for_each_edge(weights, |edge, _| edges.push(edge));
+        self.for_each_edge(options.weights, |edge, _| edges.push(edge));
+        if options.weights.semantic > 0.0 && options.n_neighbours > 0 {
+            let (nowhere, zones, shells) = (vec![0.0; self.len()], vec![0; self.len()], vec![0; self.len()]);
+            let places = Places::new(&nowhere, &nowhere, &nowhere, &self.prominence, &zones, &shells);
+            let tree = CapTree::build(self.rows(), places, TreeOptions::default());
+            let graph = tree.knn_graph(options.n_neighbours as usize, Effort::Exact);
+            let near = graph.edges().filter(|&(.., cosine)| cosine >= options.least_cosine);
+            edges.extend(near.map(|(from, to, cosine)| Edge { from, to, weight: options.weights.semantic * cosine }));
+        }
         edges
     }
 
-    /// Calls `visit` with every edge and what kind it is of.
-    pub(crate) fn for_each_edge(&self, weights: EdgeWeights, mut visit: impl FnMut(Edge, &'static str)) {
+    /// Calls `visit` with every edge that the structure of documents gives and what kind it is of, from the smaller patch to the
+    /// larger: `next` along each view, `same_source` between the views of a document, at the same relative places. Of `m` views
+    /// each is joined to each other with `1 / (m - 1)` of the weight, of more than 16 to the first with all of it.
+    pub(crate) fn for_each_edge(&self, weights: LabelWeights, mut visit: impl FnMut(Edge, &'static str)) {
         let starts = self.byte_starts();
         for (document, range) in self.ranges() {
             let views = views(document, range.start);
@@ -45,8 +57,9 @@ impl PatchArrays {
                 }
             }
             if weights.same_source > 0.0 && views.len() > 1 {
-                let weight = weights.same_source / (views.len() - 1) as f32;
-                let centres = if views.len() > MAX_CLIQUE { 1 } else { views.len() };
+                let is_star = views.len() > MAX_CLIQUE;
+                let weight = weights.same_source / if is_star { 1.0 } else { (views.len() - 1) as f32 };
+                let centres = if is_star { 1 } else { views.len() };
                 for (i, a) in views.iter().enumerate().take(centres) {
                     for b in &views[i + 1..] {
                         self.join_views(&starts, a, b, weight, &mut visit);
@@ -131,27 +144,39 @@ mod tests {
         }
     }
 
-    fn pairs(patches: &PatchArrays, weights: EdgeWeights) -> Vec<(u32, u32, f32)> {
-        patches.edges(weights).iter().map(|edge| (edge.from, edge.to, edge.weight)).collect()
+    fn pairs(patches: &PatchArrays, next: f32, same_source: f32) -> Vec<(u32, u32, f32)> {
+        let mut pairs = Vec::new();
+        let weights = LabelWeights { next, same_source, ..LabelWeights::default() };
+        patches.for_each_edge(weights, |edge, _| pairs.push((edge.from, edge.to, edge.weight)));
+        pairs
     }
 
     #[test]
     fn chains_do_not_cross_views() {
-        let next = EdgeWeights { next: 0.5, same_source: 0.0 };
-        assert_eq!(pairs(&document(&[&[1, 2], &[], &[3, 1, 1]]), next), [(0, 1, 0.5), (2, 3, 0.5), (3, 4, 0.5)]);
+        assert_eq!(pairs(&document(&[&[1, 2], &[], &[3, 1, 1]]), 0.5, 0.0), [(0, 1, 0.5), (2, 3, 0.5), (3, 4, 0.5)]);
     }
 
     #[test]
     fn views_are_joined_where_they_correspond() {
-        let same = EdgeWeights { next: 0.0, same_source: 1.0 };
         // 10 bytes against 4 bytes: patch 3 begins at 8 / 10, past the half at which patch 5 does.
-        let joined = pairs(&document(&[&[2, 2, 4, 2], &[2, 2]]), same);
+        let joined = pairs(&document(&[&[2, 2, 4, 2], &[2, 2]]), 0.0, 1.0);
         assert_eq!(joined, [(0, 4, 1.0), (1, 4, 1.0), (2, 4, 1.0), (3, 5, 1.0)]);
-        let three = pairs(&document(&[&[1], &[1], &[1]]), same);
+        let three = pairs(&document(&[&[1], &[1], &[1]]), 0.0, 1.0);
         assert_eq!(three, [(0, 1, 0.5), (0, 2, 0.5), (1, 2, 0.5)]);
         let many = vec![&[1][..]; 20];
-        assert_eq!(pairs(&document(&many), same).len(), 19);
+        let star = pairs(&document(&many), 0.0, 1.0);
+        assert!(star.len() == 19 && star.iter().all(|&(from, _, weight)| (from, weight) == (0, 1.0)));
         // Without bytes, by number.
-        assert_eq!(pairs(&document(&[&[0, 0], &[0]]), same), [(0, 2, 1.0), (1, 2, 1.0)]);
+        assert_eq!(pairs(&document(&[&[0, 0], &[0]]), 0.0, 1.0), [(0, 2, 1.0), (1, 2, 1.0)]);
+    }
+
+    #[test]
+    fn near_patches_are_joined_by_their_cosines() {
+        let mut patches = document(&[&[1, 1, 1]]);
+        (patches.dim, patches.embeddings) = (2, vec![1.0, 0.0, 0.8, 0.6, -1.0, 0.0]);
+        let edges = patches.edges(&EdgeOptions::default());
+        let pairs: Vec<_> = edges.iter().map(|edge| (edge.from, edge.to)).collect();
+        assert_eq!(pairs, [(0, 1), (1, 2), (0, 1)]);
+        assert!((edges[2].weight - 0.64).abs() < 1e-6, "{edges:?}");
     }
 }

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use blt_sidecar::{Leaf, Sidecar, SidecarError};
+use blt_sphere::LabelWeights;
 use rusqlite::{Connection, Statement, params};
 
 use crate::bincode::Encoder;
 use crate::database::{DatabaseError, FillFailure, create};
-use crate::edges::EdgeWeights;
 use crate::encoded::EncodedDocument;
 use crate::patches::{Document, PatchArrays};
 
@@ -189,7 +189,7 @@ impl<'a> Writer<'a> {
             views.iter().map(|(view, _)| lengths.get(view).map_or(&[][..], Vec::as_slice)).collect();
         let structure = PatchArrays::structure(&lengths);
         let mut written = Ok(());
-        structure.for_each_edge(EdgeWeights::default(), |edge, label| {
+        structure.for_each_edge(LabelWeights::default(), |edge, label| {
             let [from, to] = [edge.from, edge.to].map(|patch| (first_patch + u64::from(patch)) as i64);
             let row = self.edge.execute(params![from, to, f64::from(edge.weight), label]);
             if let (true, Err(error)) = (written.is_ok(), row) {

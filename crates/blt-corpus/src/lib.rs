@@ -29,7 +29,7 @@ mod write;
 pub use arrays::{ArrayInfo, Dtype};
 pub use corpus_db::CorpusError;
 pub use database::DatabaseError;
-pub use edges::EdgeWeights;
+pub use edges::EdgeOptions;
 pub use encoded::EncodedDocument;
 pub use error::ReadError;
 pub use file::ArrayFile;

@@ -1,8 +1,8 @@
 //! From patch arrays to places.
 
-use blt_sphere::{FillError, FillOptions, Flaw, Method, Patches, Placement, Zone, fill};
+use blt_sphere::{FillError, FillOptions, Flaw, Patches, Placement, Zone, fill};
 
-use crate::edges::EdgeWeights;
+use crate::edges::EdgeOptions;
 use crate::patches::PatchArrays;
 
 /// How patches are placed.
@@ -10,8 +10,8 @@ use crate::patches::PatchArrays;
 pub struct PlaceOptions {
     /// The mathematics.
     pub fill: FillOptions,
-    /// What the edges of documents weigh, for placement by energy.
-    pub edges: EdgeWeights,
+    /// The edges, for placement by energy.
+    pub edges: EdgeOptions,
 }
 
 /// A patch that has no place.
@@ -40,7 +40,7 @@ pub fn place(patches: &mut PatchArrays, options: &PlaceOptions) -> Result<(Place
             range.map(move |_| zone)
         })
         .collect();
-    let edges = if uses_edges(&options.fill.method) { patches.edges(options.edges) } else { Vec::new() };
+    let edges = if options.fill.ebm.is_some() { patches.edges(&options.edges) } else { Vec::new() };
     let to_place = Patches {
         entropies: patches.entropies.as_deref(),
         zones: Some(&zones),
@@ -48,11 +48,6 @@ pub fn place(patches: &mut PatchArrays, options: &PlaceOptions) -> Result<(Place
         ..Patches::new(patches.rows(), &patches.prominence)
     };
     fill(&to_place, &options.fill).map(|placement| (placement, left_out))
-}
-
-/// Only energies have a term for edges.
-fn uses_edges(method: &Method) -> bool {
-    method.name() == "ebm"
 }
 
 fn take_flawed(patches: &mut PatchArrays) -> Vec<LeftOut> {

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use blt_sphere::{ChartSource, FillOptions, MinRadius, RadialOrder, ShellSpacing, ZoneTarget};
+use blt_sphere::{ChartSource, FillOptions, Method, MinRadius, RadialOrder, ShellSpacing, ZoneTarget};
 
 use crate::placing::PlaceOptions;
 
 /// Every option by name. Equal options have equal values; floats are written so that they can be read back exactly.
 pub fn settings(options: &PlaceOptions) -> BTreeMap<String, String> {
-    let FillOptions { method, radial, chart, zones, seed } = &options.fill;
+    let FillOptions { method, radial, lasing, chart, zones, ebm, seed } = &options.fill;
     let (chart_name, equalize) = match chart {
         ChartSource::Fit { kind, equalize } => (kind.name().to_owned(), *equalize),
         ChartSource::Stored(chart) => (format!("stored {}", chart.kind.name()), chart.equalizer.is_some()),
@@ -30,9 +30,11 @@ pub fn settings(options: &PlaceOptions) -> BTreeMap<String, String> {
         ZoneTarget::All(zone) => zone.name(),
         ZoneTarget::Natural => "natural",
     };
+    let is_original = matches!(method, Method::SeedV07(_));
     let shells = radial.n_shells.unwrap_or(method.default_shells());
     [
         ("method", method.name().to_owned()),
+        ("compat", if is_original { "seed-v0.7" } else { "none" }.to_owned()),
         // The method's own parameters as the library writes them.
         ("method_options", format!("{method:?}")),
         ("radial_order", order.to_owned()),
@@ -46,7 +48,8 @@ pub fn settings(options: &PlaceOptions) -> BTreeMap<String, String> {
         ("zone_angle", zones.pole_angle.to_degrees().to_string()),
         ("translucency", zones.translucency.to_string()),
         ("target_zone", target.to_owned()),
-        ("edge_weights", format!("next {} same_source {}", options.edges.next, options.edges.same_source)),
+        ("lasing", lasing.map_or_else(|| "none".to_owned(), |lasing| format!("{lasing:?}"))),
+        ("ebm", ebm.map_or_else(|| "none".to_owned(), |ebm| format!("{ebm:?} {:?}", options.edges))),
         ("seed", seed.to_string()),
     ]
     .into_iter()

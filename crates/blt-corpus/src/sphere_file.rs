@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use blt_sphere::{Placement, bounded_coherence, unit_vector};
+use blt_sphere::{Placement, coherence01, unit_vector};
 use serde_json::{Value, json};
 
 use crate::arrays::Dtype;
@@ -89,7 +89,7 @@ impl Sphere<'_> {
         Derived {
             radii: self.placement.radii.iter().map(|&r| r as f32).collect(),
             coherence01: patches.entropies.as_ref().map(|entropies| {
-                bounded_coherence(&patches.prominence, entropies).into_iter().map(|x| x as f32).collect()
+                coherence01(&patches.prominence, entropies).into_iter().map(|x| x as f32).collect()
             }),
             zones: self.placement.zones.iter().map(|&zone| zone as u8).collect(),
             documents: documents.flat_map(|(i, (_, range))| range.map(move |_| i as i32)).collect(),
@@ -155,6 +155,15 @@ impl Sphere<'_> {
         }
         if let Some(temperature) = placement.stats.temperature {
             put("temperature", temperature.to_string());
+        }
+        let stats = &placement.stats;
+        put("iterations", stats.iterations.to_string());
+        put("converged", stats.converged.to_string());
+        put("dry", stats.n_dry.to_string());
+        if let Some(ebm) = &stats.ebm {
+            put("ebm_energy_before", ebm.before.total().to_string());
+            put("ebm_energy_after", ebm.after.total().to_string());
+            put("ebm_acceptance", ebm.acceptance.to_string());
         }
         if let Some(equalizer) = &placement.chart.equalizer {
             put("chart_n", equalizer.n.to_string());

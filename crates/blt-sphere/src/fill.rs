@@ -2,10 +2,14 @@
 
 use std::f64::consts::PI;
 
-use crate::allocation::{Method, Temperature};
+use rayon::prelude::*;
+
+use crate::allocation::{Allocated, Classic, Flow, Lateral, Method, Osmotic, Room, SeedScript, Temperature, allocate};
 use crate::chart::{Chart, ChartKind, Equalizer};
-use crate::patches::{Flaw, Patches};
-use crate::radial::{self, HollowBall, MinRadius, RadialOrder, ShellSpacing, auto_min_radius, shells_of};
+use crate::coherence::{Lasing, coherence01};
+use crate::ebm::{self, Ebm, EbmReport};
+use crate::patches::{Edge, Flaw, Patches};
+use crate::radial::{HollowBall, MinRadius, RadialOrder, ShellSpacing, auto_min_radius, shells_of};
 use crate::zones::{Zone, ZoneOptions, ZoneTarget};
 
 /// How patches are placed.
@@ -15,10 +19,14 @@ pub struct FillOptions {
     pub method: Method,
     /// The ball and its shells.
     pub radial: RadialOptions,
+    /// Whether radii then follow coherence, and how. Needs entropies.
+    pub lasing: Option<Lasing>,
     /// Where directions come from.
     pub chart: ChartSource,
     /// How patches come into zones.
     pub zones: ZoneOptions,
+    /// Whether patches then move by forces between them, and which. Their ideal radii are those of the method.
+    pub ebm: Option<Ebm>,
     /// The seed of all random numbers.
     pub seed: u64,
 }
@@ -78,12 +86,22 @@ pub struct Placement {
 }
 
 /// What came up while filling.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Stats {
     /// Patches whose embedding had no direction; theirs was drawn from seed and id.
     pub n_degenerate: usize,
     /// The temperature that was used, for methods that have one.
     pub temperature: Option<f64>,
+    /// Patches that classic water-filling left dry.
+    pub n_dry: usize,
+    /// Patches that evaded pressure sideways.
+    pub n_moved_sideways: usize,
+    /// Steps or sweeps of the method, where it has any.
+    pub iterations: u32,
+    /// Whether those were enough.
+    pub converged: bool,
+    /// What energy-based placement did, where it was asked for.
+    pub ebm: Option<EbmReport>,
 }
 
 /// Why patches were not placed.
@@ -110,11 +128,11 @@ pub enum FillError {
         /// How many there are.
         n: usize,
     },
-    /// The method needs entropies and there are none.
-    #[error("the method `{method}` needs entropies")]
+    /// A method or option needs entropies and there are none.
+    #[error("`{what}` needs entropies")]
     NoEntropies {
-        /// The method.
-        method: &'static str,
+        /// The method or option.
+        what: &'static str,
     },
     /// An option has a value outside its range.
     #[error("{option} is {found}, expected {expected}")]
@@ -125,6 +143,20 @@ pub enum FillError {
         found: String,
         /// What it may be.
         expected: &'static str,
+    },
+    /// An edge ends at no patch, or its weight is not finite.
+    #[error("edge {index} joins {from} and {to} with weight {weight}, of {n} patches")]
+    Edge {
+        /// Its place among the edges.
+        index: usize,
+        /// One end.
+        from: u32,
+        /// The other.
+        to: u32,
+        /// Its weight.
+        weight: f32,
+        /// Number of patches.
+        n: usize,
     },
     /// A stored chart is for embeddings of another width, or damaged.
     #[error("the chart is for embeddings of {found} numbers, not {expected}, or its parts do not fit together")]
@@ -141,8 +173,10 @@ impl Default for FillOptions {
         Self {
             method: Method::default(),
             radial: RadialOptions::default(),
+            lasing: None,
             chart: ChartSource::Fit { kind: ChartKind::Pca, equalize: true },
             zones: ZoneOptions::default(),
+            ebm: None,
             seed: 42,
         }
     }
@@ -183,23 +217,49 @@ pub fn fill(patches: &Patches<'_>, options: &FillOptions) -> Result<Placement, F
     check(patches, options)?;
     let n_shells = options.radial.n_shells.unwrap_or(options.method.default_shells());
     let ball = ball(&options.radial, patches.len(), n_shells)?;
-    let mut stats = Stats::default();
-    let (chart, mut theta, phi) = directions(patches, options, &mut stats);
     let shell_bounds = ball.shell_bounds(n_shells, options.radial.spacing);
-    let id = |i| patches.id(i);
-    let (shares, radii) = match &options.method {
-        Method::Entropy { temperature } => {
-            let entropies = patches.entropies.unwrap_or_default();
-            let temperature = temperature.nats(patches.prominence, entropies);
-            stats.temperature = Some(temperature);
-            let (shares, priority) = crate::allocation::entropy_shares(patches.prominence, entropies, temperature);
-            let radii = ball.own(&shares, &radial::core_to_rim(&priority, id, options.radial.order));
-            (shares, radii)
-        }
-        method => return Err(FillError::Option { option: "method", found: method.name().into(), expected: "entropy" }),
+    let (chart, mut points, n_degenerate) = directions(patches, options);
+    let allocated = if patches.is_empty() {
+        Allocated::default()
+    } else {
+        let order = options.radial.order;
+        let room = Room { patches, ball, bounds: &shell_bounds, order, seed: options.seed, points: &mut points };
+        allocate(&options.method, room).ok_or_else(|| FillError::Option {
+            option: "cap",
+            found: format!("too low for {} patches", patches.len()),
+            expected: "at least one over the number of patches",
+        })?
     };
-    let shells = shells_of(&radii, &shell_bounds);
-    let zones = into_zones(patches, &options.zones, &mut theta);
+    let Allocated { shares, mut radii, mut shells, .. } = allocated;
+    let coherence = patches.entropies.map(|entropies| coherence01(patches.prominence, entropies));
+    if let (Some(lasing), Some(coherence)) = (options.lasing, &coherence) {
+        lasing.apply(&mut radii, coherence, [ball.r_min(), ball.r_max()]);
+        shells = shells_of(&radii, &shell_bounds);
+    }
+    let zones = into_zones(patches, &options.zones, &mut points);
+    let mut ebm_report = None;
+    if let (Some(ebm), false) = (&options.ebm, patches.is_empty()) {
+        let start = ebm::Start {
+            edges: patches.edges,
+            coherence: coherence.as_deref(),
+            zones: (options.zones.target != ZoneTarget::Natural && options.zones.translucency < 1.0)
+                .then_some((&zones, options.zones.pole_angle)),
+            radii: [ball.r_min(), ball.r_max()],
+            seed: options.seed,
+        };
+        ebm_report = Some(ebm::place(ebm, &start, &mut points, &mut radii));
+        shells = shells_of(&radii, &shell_bounds);
+    }
+    let (theta, phi) = points.into_iter().unzip();
+    let stats = Stats {
+        n_degenerate,
+        temperature: allocated.temperature,
+        n_dry: allocated.n_dry,
+        n_moved_sideways: allocated.n_moved_sideways,
+        iterations: allocated.iterations,
+        converged: !allocated.unconverged,
+        ebm: ebm_report,
+    };
     Ok(Placement { radii, shells, theta, phi, shares, zones, chart, shell_bounds, stats })
 }
 
@@ -216,10 +276,32 @@ fn check(patches: &Patches<'_>, options: &FillOptions) -> Result<(), FillError> 
         }
     }
     if options.method.needs_entropies() && patches.entropies.is_none() {
-        return Err(FillError::NoEntropies { method: options.method.name() });
+        return Err(FillError::NoEntropies { what: options.method.name() });
     }
-    if let Method::Entropy { temperature: Temperature::Nats(t) | Temperature::Auto { kappa: t } } = options.method {
-        in_range("temperature", t, t > 0.0 && t.is_finite(), "a positive number")?;
+    if options.lasing.is_some() && patches.entropies.is_none() {
+        return Err(FillError::NoEntropies { what: "lasing" });
+    }
+    check_method(&options.method)?;
+    if let Some(Lasing { rate, time, centre }) = options.lasing {
+        let exponent = rate * time;
+        in_range("lasing", exponent, exponent.is_finite(), "finite numbers")?;
+        let centre = centre.unwrap_or_default();
+        in_range("lasing centre", centre, centre.is_finite(), "a finite number")?;
+    }
+    if let Some(ebm) = &options.ebm {
+        check_ebm(ebm)?;
+        if let Method::SeedV07(SeedScript::Osmotic | SeedScript::Thrml) = options.method {
+            return Err(FillError::Option {
+                option: "energy-based placement",
+                found: "the scripts' radii".to_owned(),
+                expected: "radii inside the ball",
+            });
+        }
+        let is_fine = |edge: &Edge| edge.weight.is_finite() && edge.from.max(edge.to) < expected as u32;
+        if let Some(index) = patches.edges.iter().position(|edge| !is_fine(edge)) {
+            let Edge { from, to, weight } = patches.edges[index];
+            return Err(FillError::Edge { index, from, to, weight, n: expected });
+        }
     }
     let ZoneOptions { pole_angle, translucency, .. } = options.zones;
     in_range("zone angle", pole_angle, pole_angle > 0.0 && pole_angle < PI / 2.0, "an angle between 0 and 90 degrees")?;
@@ -233,6 +315,53 @@ fn check(patches: &Patches<'_>, options: &FillOptions) -> Result<(), FillError> 
         [] => Ok(()),
         flaws => Err(FillError::Flawed { first: flaws[0].0, flaw: flaws[0].1, n: flaws.len() }),
     }
+}
+
+fn check_method(method: &Method) -> Result<(), FillError> {
+    let temperature = |t: f64| in_range("temperature", t, t > 0.0 && t.is_finite(), "a positive number");
+    match method {
+        Method::Entropy { temperature: Temperature::Auto { kappa } } => {
+            in_range("kappa", *kappa, *kappa > 0.0 && kappa.is_finite(), "a positive number of nats")
+        }
+        Method::Entropy { temperature: Temperature::Nats(t) } => temperature(*t),
+        Method::SeedV07(SeedScript::Entropy { temperature: t }) => temperature(*t),
+        Method::Thrml(thrml) => temperature(thrml.temperature),
+        Method::Classic(Classic { temperature: t, budget, cap, dry_fraction }) => {
+            temperature(*t)?;
+            in_range("budget", *budget, *budget > 0.0 && budget.is_finite(), "a positive number")?;
+            let cap = cap.unwrap_or(1.0);
+            in_range("cap", cap, cap > 0.0 && cap.is_finite(), "a positive part of the budget")?;
+            in_range("dry fraction", *dry_fraction, (0.0..1.0).contains(dry_fraction), "a number from 0 to below 1")
+        }
+        Method::Osmotic(Osmotic::Dynamic(Flow { rate, tolerance, lateral, .. })) => {
+            in_range("flow rate", *rate, *rate > 0.0 && *rate <= 0.25, "above 0 and at most 1/4")?;
+            in_range("tolerance", *tolerance, *tolerance > 0.0, "a positive number")?;
+            lateral.map_or(Ok(()), |Lateral { step, density_weight, min_improvement, .. }| {
+                in_range("lateral step", step, step > 0.0 && step < PI, "an angle between 0 and pi")?;
+                in_range("density weight", density_weight, density_weight.is_finite(), "a finite number")?;
+                in_range("least improvement", min_improvement, min_improvement.is_finite(), "a finite number")
+            })
+        }
+        Method::Osmotic(Osmotic::Exact) | Method::SeedV07(SeedScript::Osmotic | SeedScript::Thrml) => Ok(()),
+    }
+}
+
+fn check_ebm(ebm: &Ebm) -> Result<(), FillError> {
+    let not_negative = |option, value: f64| in_range(option, value, value >= 0.0 && value.is_finite(), "0 or more");
+    not_negative("spring", ebm.spring)?;
+    not_negative("coherence", ebm.coherence)?;
+    not_negative("repulsion", ebm.repulsion)?;
+    not_negative("sharpness", ebm.sharpness)?;
+    not_negative("zone", ebm.zone)?;
+    not_negative("temperature", ebm.first_temperature)?;
+    not_negative("temperature", ebm.last_temperature)?;
+    let negatives = f64::from(ebm.n_negatives);
+    in_range("number of negatives", negatives, negatives >= 1.0 || ebm.repulsion == 0.0, "1 or more")?;
+    let width = ebm.width.unwrap_or(1.0);
+    in_range("width", width, width > 0.0 && width.is_finite(), "a positive angle")?;
+    in_range("step", ebm.step, ebm.step > 0.0 && ebm.step.is_finite(), "a positive number")?;
+    let falls = ebm.last_temperature > 0.0 || ebm.first_temperature == 0.0;
+    in_range("last temperature", ebm.last_temperature, falls, "a positive number unless the first is 0")
 }
 
 fn in_range(option: &'static str, found: f64, fine: bool, expected: &'static str) -> Result<(), FillError> {
@@ -252,8 +381,8 @@ fn ball(options: &RadialOptions, n_patches: usize, n_shells: u32) -> Result<Holl
     })
 }
 
-/// The chart and the angles it gives.
-fn directions(patches: &Patches<'_>, options: &FillOptions, stats: &mut Stats) -> (Chart, Vec<f64>, Vec<f64>) {
+/// The chart, the angles it gives, and how many of them are not its own.
+fn directions(patches: &Patches<'_>, options: &FillOptions) -> (Chart, Vec<(f64, f64)>, usize) {
     let id = |i| patches.id(i);
     let mut chart = match &options.chart {
         ChartSource::Fit { kind, .. } => Chart::fit(*kind, patches.embeddings, patches.prominence, options.seed),
@@ -265,24 +394,26 @@ fn directions(patches: &Patches<'_>, options: &FillOptions, stats: &mut Stats) -
         (_, Some(equalizer)) => equalizer.apply(&mut directions),
         (_, None) => {}
     }
-    stats.n_degenerate = directions.n_degenerate;
-    (chart, directions.cos_theta.into_iter().map(f64::acos).collect(), directions.phi)
+    let n_degenerate = directions.n_degenerate;
+    (chart, directions.angles(), n_degenerate)
 }
 
 /// Brings angles into the zones that patches are for, and says which those are.
-fn into_zones(patches: &Patches<'_>, options: &ZoneOptions, theta: &mut [f64]) -> Vec<Zone> {
-    let mut zones = Vec::with_capacity(theta.len());
-    for (i, theta) in theta.iter_mut().enumerate() {
-        let zone = match options.target {
-            ZoneTarget::Auto => patches.zones.map_or(Zone::Content, |zones| zones[i]),
-            ZoneTarget::All(zone) => zone,
-            ZoneTarget::Natural => {
-                zones.push(Zone::at(*theta, options.pole_angle));
-                continue;
+fn into_zones(patches: &Patches<'_>, options: &ZoneOptions, points: &mut [(f64, f64)]) -> Vec<Zone> {
+    let target = |i: usize| match options.target {
+        ZoneTarget::Auto => Some(patches.zones.map_or(Zone::Content, |zones| zones[i])),
+        ZoneTarget::All(zone) => Some(zone),
+        ZoneTarget::Natural => None,
+    };
+    points
+        .par_iter_mut()
+        .enumerate()
+        .map(|(i, (theta, _))| match target(i) {
+            Some(zone) => {
+                *theta = options.into_zone(*theta, zone);
+                zone
             }
-        };
-        *theta = options.into_zone(*theta, zone);
-        zones.push(zone);
-    }
-    zones
+            None => Zone::at(*theta, options.pole_angle),
+        })
+        .collect()
 }

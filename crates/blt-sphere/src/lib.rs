@@ -24,7 +24,9 @@ mod angles;
 mod cap_tree;
 mod cells;
 mod chart;
+mod coherence;
 mod cosine;
+mod ebm;
 mod field;
 mod fill;
 mod graph;
@@ -32,6 +34,7 @@ mod harmonics;
 mod healpix;
 mod legendre;
 mod navigate;
+mod neighbours;
 mod order;
 mod parallel;
 mod partitions;
@@ -44,7 +47,7 @@ mod rows;
 mod zones;
 
 pub use allocation::{
-    Classic, Draw, Ensemble, Lateral, Levels, Method, Osmotic, OsmoticMode, SeedScript, Temperature, Thrml,
+    Channels, Classic, Draw, Ensemble, Flow, Lateral, Levels, Method, Osmotic, SeedScript, Temperature, Thrml, Vessels,
 };
 pub use angles::{angles_of, unit_vector};
 pub use cap_tree::{
@@ -52,6 +55,8 @@ pub use cap_tree::{
 };
 pub use cells::{Cell, CellDirectory, Cone, Region};
 pub use chart::{Chart, ChartKind, Equalizer};
+pub use coherence::{Lasing, coherence01};
+pub use ebm::{Ebm, EbmReport, EdgeLabel, Energy, Hyperedge, Ising, LabelWeights, expand};
 pub use field::{Grid, Peak, PeakOptions};
 pub use fill::{ChartSource, FillError, FillOptions, Placement, RadialOptions, Stats, fill};
 pub use graph::{Graph, WalkOptions, bounded_coherence};

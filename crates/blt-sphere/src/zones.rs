@@ -104,12 +104,21 @@ impl Zone {
     }
 
     /// Where its edges are.
-    fn edges(self, pole_angle: f64) -> [f64; 2] {
+    pub(crate) fn edges(self, pole_angle: f64) -> [f64; 2] {
         match self {
             Self::Instruction => [0.0, pole_angle],
             Self::Content => [pole_angle, PI - pole_angle],
             Self::Qa => [PI - pole_angle, PI],
         }
+    }
+}
+
+impl Zone {
+    /// An angle outside the zone, mirrored at the nearer edge into it, as far as there is room.
+    pub(crate) fn mirrored(self, theta: f64, pole_angle: f64) -> f64 {
+        let [north, south] = self.edges(pole_angle);
+        let mirrored = if theta < f64::midpoint(north, south) { 2.0 * north - theta } else { 2.0 * south - theta };
+        inside(mirrored.clamp(north, south), self, pole_angle)
     }
 }
 

@@ -30,6 +30,7 @@ pub(super) fn verify_sphere(path: &Path) -> Result<Report, ReadError> {
     check_radii(&mut report, &placed);
     check_shells(&mut report, &placed);
     check_shares(&mut report, &placed);
+    check_loads(&mut report, &placed);
     check_zones(&mut report, &placed);
     check_documents(&mut report, &placed);
     report.check_each("prominence", n, "prominences", "all are finite and not negative", |i| {
@@ -106,7 +107,10 @@ fn check_shares(report: &mut Report, placed: &Placed) {
 /// Where volume is owned, a patch lies in the middle of what it owns: from the core outwards, the volume below it is what the
 /// patches below it own and half of its own.
 fn check_volumes(report: &mut Report, placed: &Placed, shares: &[f64]) {
-    let owns = placed.metadata.get("method").is_some_and(|method| ["entropy", "classic"].contains(&method.as_str()));
+    let says = |key: &str, value: &str| placed.metadata.get(key).is_some_and(|found| found == value);
+    // Forces move patches away from there, and the original's formulas own nothing.
+    let stays = says("compat", "none") && says("lasing", "none") && says("ebm", "none");
+    let owns = stays && (says("method", "entropy") || says("method", "classic"));
     let ball = match (number(placed, "r_min"), number(placed, "r_max"), number(placed, "volume_exponent")) {
         (Some(low), Some(high), Some(exponent)) if owns => HollowBall::new(low, high, exponent),
         _ => None,
@@ -135,6 +139,28 @@ fn check_volumes(report: &mut Report, placed: &Placed, shares: &[f64]) {
             (!is_there).then(|| format!("patch {} is at {found}, not at {expected}", order[k]))
         },
     );
+}
+
+/// In osmotic equilibrium every shell holds as many patches as its part of the volume has room for, up to rounding.
+fn check_loads(report: &mut Report, placed: &Placed) {
+    let says = |key: &str, value: &str| placed.metadata.get(key).is_some_and(|found| found == value);
+    let is_balanced = says("method_options", "Osmotic(Exact)") && says("lasing", "none") && says("ebm", "none");
+    let (Some(bounds), Some(exponent), true) = (&placed.shell_bounds, number(placed, "volume_exponent"), is_balanced) else {
+        return;
+    };
+    let ends = bounds.first().zip(bounds.last());
+    let Some(ball) = ends.and_then(|(&low, &high)| HollowBall::new(low, high, exponent)) else { return };
+    let mut counts = vec![0u64; bounds.len() - 1];
+    for &shell in &placed.shells {
+        if let Some(count) = counts.get_mut(shell as usize) {
+            *count += 1;
+        }
+    }
+    report.check_each("shell loads", counts.len(), "shells", "every shell is filled to its capacity", |shell| {
+        let volume = ball.volume_below(bounds[shell + 1]) - ball.volume_below(bounds[shell]);
+        let (found, room) = (counts[shell] as f64, volume * placed.len() as f64);
+        ((found - room).abs() > 1.0 + 1e-6).then(|| format!("it holds {found} patches and has room for {room:.1}"))
+    });
 }
 
 fn check_zones(report: &mut Report, placed: &Placed) {

@@ -29,3 +29,9 @@ pub(crate) fn normalised(mut values: Vec<f64>) -> Vec<f64> {
     values.par_iter_mut().for_each(|value| *value /= total);
     values
 }
+
+/// `ln(exp(a) + exp(b))`; either may be minus infinity.
+pub(crate) fn log_add(a: f64, b: f64) -> f64 {
+    let (high, low) = if a >= b { (a, b) } else { (b, a) };
+    if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
+}

@@ -61,6 +61,13 @@ pub(crate) struct Directions {
     pub(crate) n_degenerate: usize,
 }
 
+impl Directions {
+    /// `(theta, phi)`.
+    pub(crate) fn angles(self) -> Vec<(f64, f64)> {
+        self.cos_theta.into_par_iter().map(f64::acos).zip(self.phi).collect()
+    }
+}
+
 impl ChartKind {
     /// The kind of that name: `pca`, `random`, `axes`.
     pub fn named(name: &str) -> Option<Self> {
@@ -108,7 +115,7 @@ impl Chart {
         if let Some(equalizer) = &self.equalizer {
             equalizer.apply(&mut directions);
         }
-        directions.cos_theta.into_iter().map(f64::acos).zip(directions.phi).collect()
+        directions.angles()
     }
 
     /// Directions before they are equalized.
