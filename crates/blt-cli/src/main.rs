@@ -12,6 +12,7 @@ mod model;
 mod output;
 mod patch;
 mod render;
+mod sphere;
 mod stats;
 mod verify;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Ingest(args) => ingest::run(args, cli.quiet),
         Command::Inspect(args) => inspect::run(args),
         Command::Formats(args) => formats::run(args),
+        Command::Sphere(command) => sphere::run(command, cli.quiet),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),

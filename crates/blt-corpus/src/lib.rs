@@ -41,7 +41,7 @@ pub use hypergraph::HypergraphError;
 pub use patches::{Document, PatchArrays, ProminencePool};
 pub use pipeline::{
     ENCODE_FOLDER, Encoded, Encoder, Exports, PipelineError, PipelineObserver, PipelineOptions, PipelineSummary, Step,
-    Unwatched, run_pipeline,
+    Unwatched, outdated, run_pipeline,
 };
 pub use placed::{Placed, PlacedFile, rows_of};
 pub use placing::{LeftOut, PlaceOptions, place};

@@ -114,6 +114,29 @@ impl PatchArrays {
         })
     }
 
+    /// A copy of document `index` alone.
+    ///
+    /// # Panics
+    ///
+    /// Panics when there is no such document.
+    pub fn document(&self, index: usize) -> Self {
+        let (document, range) = self.ranges().nth(index).expect("the document is one of these");
+        let start: usize = self.documents[..index].iter().map(|document| document.n_bytes).sum();
+        let part = |values: &Option<Vec<f32>>| values.as_ref().map(|values| values[range.clone()].to_vec());
+        Self {
+            documents: vec![document.clone()],
+            dim: self.dim,
+            embeddings: self.embeddings[range.start * self.dim..range.end * self.dim].to_vec(),
+            prominence: self.prominence[range.clone()].to_vec(),
+            entropies: part(&self.entropies),
+            coherence: part(&self.coherence),
+            patch_lengths: self.patch_lengths[range.clone()].to_vec(),
+            bytes: self.bytes[start..start + document.n_bytes].to_vec(),
+            patch_idx: self.patch_idx[range].to_vec(),
+            model: self.model.clone(),
+        }
+    }
+
     /// Leaves only the first `n_documents`.
     pub(crate) fn truncate(&mut self, n_documents: usize) {
         let (n, n_bytes) = self.documents[..n_documents]

@@ -117,19 +117,19 @@ pub enum Encoded {
 
 /// Makes patch files and hypergraphs of sources; a model does.
 pub trait Encoder {
-    /// Everything that decides about the bytes of the outputs, by name.
-    ///
-    /// # Errors
-    ///
-    /// Fails when that cannot be told, as for a model that cannot be loaded.
-    fn settings(&mut self) -> Result<BTreeMap<String, String>, Box<dyn Error>>;
-
     /// Encodes into `folder` what is not there yet.
     ///
     /// # Errors
     ///
     /// Fails when the folder cannot be written; not for a source that cannot be read.
     fn encode(&mut self, folder: &Path) -> Result<Encoded, Box<dyn Error>>;
+
+    /// Everything that decided about the bytes of what is in `folder`, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the folder cannot be read.
+    fn settings(&mut self, folder: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>>;
 
     /// The documents in `folder`, by id.
     ///
@@ -338,44 +338,40 @@ impl<'a> Run<'a> {
     fn encode(&mut self, encoder: &mut dyn Encoder) -> Result<bool, PipelineError> {
         let folder = self.path(ENCODE_FOLDER);
         let before = self.stages.get(Stage::Encode);
-        let mut encoded = Ok(Encoded::All);
-        let mut config = before.config.clone();
-        if self.options.stages.contains(&Stage::Encode) {
+        let is_asked_for = self.options.stages.contains(&Stage::Encode);
+        if is_asked_for {
             self.observer.at(Step::Begun(Stage::Encode));
-            config = encoder.settings().map_err(PipelineError::Encode)?;
             // A record of success stays until there is another: nothing that is done is forgotten by looking again.
-            encoded = encoder.encode(&folder).map_err(PipelineError::Encode);
+            let ended = match encoder.encode(&folder) {
+                Ok(Encoded::All) => None,
+                Ok(Encoded::Stopped) => Some((StageStatus::Running, Ok(false))),
+                Err(error) => Some((StageStatus::Failed, Err(PipelineError::Encode(error)))),
+            };
+            if let Some((status, ended)) = ended {
+                let error = ended.as_ref().err().map(|error| chain(error));
+                self.record(Stage::Encode, StageRecord { status, error, ..before })?;
+                return ended;
+            }
+            self.observer.at(Step::Written(Stage::Encode));
         } else if before.status != StageStatus::Complete {
-            return Err(PipelineError::Needs { stage: Stage::Sphere, needs: Stage::Encode });
-        }
-        let record = |status, output, error| StageRecord {
-            status,
-            config: config.clone(),
-            input: String::new(),
-            output,
-            files: vec![ENCODE_FOLDER.to_owned()],
-            error,
-        };
-        match encoded {
-            Ok(Encoded::All) => {}
-            Ok(Encoded::Stopped) => {
-                self.record(Stage::Encode, record(StageStatus::Running, String::new(), None))?;
-                return Ok(false);
-            }
-            Err(error) => {
-                self.record(Stage::Encode, record(StageStatus::Failed, String::new(), Some(chain(&error))))?;
-                return Err(error);
-            }
+            let stage = self.options.stages.first().copied().unwrap_or(Stage::Hypergraph);
+            return Err(PipelineError::Needs { stage, needs: Stage::Encode });
         }
         self.documents = encoder.documents(&folder).map_err(PipelineError::Encode)?;
         self.documents.sort_by(|a, b| a.id.cmp(&b.id));
-        self.observer.at(Step::Written(Stage::Encode));
-        let output = fingerprint(&config, &self.documents);
-        let record = record(StageStatus::Complete, output, None);
+        let config = encoder.settings(&folder).map_err(PipelineError::Encode)?;
+        let record = StageRecord {
+            status: StageStatus::Complete,
+            output: fingerprint(&config, &self.documents),
+            config,
+            input: String::new(),
+            files: vec![ENCODE_FOLDER.to_owned()],
+            error: None,
+        };
         if record != before {
             self.record(Stage::Encode, record)?;
         }
-        if self.options.stages.contains(&Stage::Encode) {
+        if is_asked_for {
             self.observer.at(Step::Done(Stage::Encode));
         }
         Ok(true)
@@ -386,15 +382,13 @@ impl<'a> Run<'a> {
         if !self.options.stages.contains(&stage) {
             return Ok(());
         }
-        let (config, files) = self.config(stage);
+        let (config, files) = config(self.options, stage);
         let upstream = stage.upstream().expect("every stage but the first has one before it");
         if !self.stages.is_fresh(upstream) {
             return Err(PipelineError::Needs { stage, needs: upstream });
         }
-        let input = self.stages.get(upstream).output;
-        let before = self.stages.get(stage);
-        let is_there = before.files == files && files.iter().all(|name| self.path(name).exists());
-        if before.status == StageStatus::Complete && before.config == config && before.input == input && is_there {
+        let (input, before) = (self.stages.get(upstream).output, self.stages.get(stage));
+        if is_current(self.options, &self.stages, stage) {
             self.observer.at(Step::Kept(stage));
             return Ok(());
         }
@@ -420,23 +414,6 @@ impl<'a> Run<'a> {
                 self.record(stage, record(StageStatus::Failed, String::new(), Some(chain(&error))))?;
                 Err(error)
             }
-        }
-    }
-
-    /// The options of a stage, and the files it makes.
-    fn config(&self, stage: Stage) -> (BTreeMap<String, String>, Vec<String>) {
-        let options = self.options;
-        let files = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        match stage {
-            Stage::Encode | Stage::Hypergraph => (BTreeMap::new(), files(&[HYPERGRAPH])),
-            Stage::Sphere => {
-                let mut config = settings(&options.place);
-                let pool = options.read.pool.map_or_else(|| "stored".to_owned(), |pool| pool.to_string());
-                config.insert("prominence_pool".to_owned(), pool);
-                (config, options.exports.files("corpus"))
-            }
-            Stage::Roots => (options.roots.settings(), files(&[ROOTS])),
-            Stage::Harmonics => (options.harmonics.settings(), files(&[HARMONICS])),
         }
     }
 
@@ -525,6 +502,49 @@ impl<'a> Run<'a> {
         self.observer.at(Step::Assembled);
         Ok(())
     }
+}
+
+/// The options of a stage, and the files it makes.
+fn config(options: &PipelineOptions, stage: Stage) -> (BTreeMap<String, String>, Vec<String>) {
+    let files = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    match stage {
+        Stage::Encode => (BTreeMap::new(), files(&[ENCODE_FOLDER])),
+        Stage::Hypergraph => (BTreeMap::new(), files(&[HYPERGRAPH])),
+        Stage::Sphere => {
+            let mut config = settings(&options.place);
+            let pool = options.read.pool.map_or_else(|| "stored".to_owned(), |pool| pool.to_string());
+            config.insert("prominence_pool".to_owned(), pool);
+            (config, options.exports.files("corpus"))
+        }
+        Stage::Roots => (options.roots.settings(), files(&[ROOTS])),
+        Stage::Harmonics => (options.harmonics.settings(), files(&[HARMONICS])),
+    }
+}
+
+/// Whether a stage after the first is done, with these options, for what its upstream stage made, and its files are there.
+fn is_current(options: &PipelineOptions, stages: &Stages, stage: Stage) -> bool {
+    let (config, files) = config(options, stage);
+    let record = stages.get(stage);
+    let is_there = record.files == files && files.iter().all(|name| options.output.join(name).exists());
+    stages.is_fresh(stage) && record.config == config && is_there
+}
+
+/// The stages after encoding that a run with these options would do, if encoding finds nothing new.
+///
+/// # Errors
+///
+/// Fails when the records of earlier runs cannot be read.
+pub fn outdated(options: &PipelineOptions) -> Result<Vec<Stage>, PipelineError> {
+    let records = |source| PipelineError::Records { path: options.output.clone(), source };
+    let stages = Stages::read(&options.output).map_err(records)?;
+    let mut outdated = Vec::new();
+    for stage in Stage::ALL.into_iter().skip(1).filter(|stage| options.stages.contains(stage)) {
+        let waits = stage.upstream().is_some_and(|upstream| outdated.contains(&upstream));
+        if waits || !is_current(options, &stages, stage) {
+            outdated.push(stage);
+        }
+    }
+    Ok(outdated)
 }
 
 /// A hash of the encode stage's options and of all its documents.

@@ -88,9 +88,10 @@ impl Sphere<'_> {
         let documents = patches.ranges().enumerate();
         Derived {
             radii: self.placement.radii.iter().map(|&r| r as f32).collect(),
-            coherence01: patches.entropies.as_ref().map(|entropies| {
-                coherence01(&patches.prominence, entropies).into_iter().map(|x| x as f32).collect()
-            }),
+            coherence01: patches
+                .entropies
+                .as_ref()
+                .map(|entropies| coherence01(&patches.prominence, entropies).into_iter().map(|x| x as f32).collect()),
             zones: self.placement.zones.iter().map(|&zone| zone as u8).collect(),
             documents: documents.flat_map(|(i, (_, range))| range.map(move |_| i as i32)).collect(),
         }

@@ -70,7 +70,10 @@ fn check_angles(report: &mut Report, placed: &Placed) {
 }
 
 fn check_radii(report: &mut Report, placed: &Placed) {
-    let (low, high) = (number(placed, "r_min").unwrap_or(0.0), number(placed, "r_max").unwrap_or(f64::MAX));
+    let (low, high) = match (number(placed, "r_min"), number(placed, "r_max")) {
+        (Some(low), Some(high)) if !is_compatible(placed) => (low, high),
+        _ => (0.0, f64::MAX),
+    };
     let range = low * (1.0 - F64_ERROR)..=high * (1.0 + F64_ERROR);
     let fine = if high < f64::MAX { format!("all are from {low} to {high}") } else { "all are finite".to_owned() };
     report.check_each("radii", placed.len(), "radii", fine, |i| {
@@ -78,8 +81,13 @@ fn check_radii(report: &mut Report, placed: &Placed) {
     });
 }
 
+/// Whether the original's formulas made it, whose radii keep to no ball.
+fn is_compatible(placed: &Placed) -> bool {
+    placed.metadata.get("compat").is_some_and(|compat| compat != "none")
+}
+
 fn check_shells(report: &mut Report, placed: &Placed) {
-    let Some(bounds) = &placed.shell_bounds else { return };
+    let Some(bounds) = placed.shell_bounds.as_ref().filter(|_| !is_compatible(placed)) else { return };
     let ascend = bounds.windows(2).all(|pair| pair[0] < pair[1]);
     report.check("shell bounds", ascend, format!("{} bounds of shells, ascending: {ascend}", bounds.len()));
     report.check_each("shells", placed.len(), "shells", "every patch is within the bounds of its shell", |i| {
@@ -145,7 +153,8 @@ fn check_volumes(report: &mut Report, placed: &Placed, shares: &[f64]) {
 fn check_loads(report: &mut Report, placed: &Placed) {
     let says = |key: &str, value: &str| placed.metadata.get(key).is_some_and(|found| found == value);
     let is_balanced = says("method_options", "Osmotic(Exact)") && says("lasing", "none") && says("ebm", "none");
-    let (Some(bounds), Some(exponent), true) = (&placed.shell_bounds, number(placed, "volume_exponent"), is_balanced) else {
+    let (Some(bounds), Some(exponent), true) = (&placed.shell_bounds, number(placed, "volume_exponent"), is_balanced)
+    else {
         return;
     };
     let ends = bounds.first().zip(bounds.last());

@@ -27,10 +27,6 @@ struct Made {
 const DOCUMENTS: [(&str, usize, usize); 3] = [("a", 30, 1), ("b~c", 41, 2), ("empty", 0, 1)];
 
 impl Encoder for Made {
-    fn settings(&mut self) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
-        Ok(BTreeMap::from([("threshold".to_owned(), self.threshold.to_owned())]))
-    }
-
     fn encode(&mut self, folder: &Path) -> Result<Encoded, Box<dyn Error>> {
         fs::create_dir_all(folder)?;
         for (id, n, n_views) in DOCUMENTS {
@@ -59,6 +55,10 @@ impl Encoder for Made {
             writer.finish(&trunk)?;
         }
         Ok(Encoded::All)
+    }
+
+    fn settings(&mut self, _: &Path) -> Result<BTreeMap<String, String>, Box<dyn Error>> {
+        Ok(BTreeMap::from([("threshold".to_owned(), self.threshold.to_owned())]))
     }
 
     fn documents(&mut self, _: &Path) -> Result<Vec<EncodedDocument>, Box<dyn Error>> {
@@ -155,10 +155,12 @@ fn only_what_a_change_concerns_is_done_again() {
     };
     let mut changed = options(&out);
     changed.harmonics.band_limit = 5;
+    assert_eq!(blt_corpus::outdated(&changed).unwrap(), [Stage::Harmonics]);
     assert_eq!(begun(&changed, "1.5"), [Stage::Encode, Stage::Harmonics]);
     changed.place.fill.seed = 43;
     changed.place.fill.chart = blt_sphere::ChartSource::Fit { kind: blt_sphere::ChartKind::Random, equalize: true };
     changed.exports = Exports { npz: false, safetensors: true, json: false };
+    assert_eq!(blt_corpus::outdated(&changed).unwrap(), [Stage::Sphere, Stage::Roots, Stage::Harmonics]);
     assert_eq!(begun(&changed, "1.5"), [Stage::Encode, Stage::Sphere, Stage::Roots, Stage::Harmonics]);
     assert!(!out.join("corpus.sphere.npz").exists(), "forms that are not asked for any more are gone");
     fs::remove_file(out.join("corpus.roots.safetensors")).unwrap();
