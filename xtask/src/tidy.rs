@@ -45,10 +45,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-sidecar", &["blt-core"]),
+    ("blt-dataset", &[]),
     ("blt-sphere", &[]),
+    ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
     ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
-    ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
+    ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
@@ -57,6 +59,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-corpus",
             "blt-cpu",
             "blt-cuda",
+            "blt-dataset",
+            "blt-hf",
+            "blt-hf",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -68,6 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
+    ("blt-hub-stub", &[]),
     ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
@@ -77,6 +83,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
+    ("ureq", &["blt-hf"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 

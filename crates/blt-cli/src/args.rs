@@ -8,6 +8,7 @@ use blt_ingest::{Encoding, Mode, ProminencePool};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
 use crate::sphere::{SphereCommand, TargetZoneArg};
@@ -35,6 +36,9 @@ pub(crate) enum Command {
     Ingest(Box<IngestArgs>),
     /// Say what an output, sidecar, journal or checkpoint holds
     Inspect(InspectArgs),
+    /// Say how far the run of an output folder is, check its files, or try again what failed
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// List the formats known and how each is recognised
     Formats(FormatsArgs),
     /// Place patches on a sphere, index and query them, and make corpora
@@ -58,6 +62,33 @@ pub(crate) enum Command {
         /// The file with the request
         request: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// How many sources are done, and why the others are not
+    Status(RunArgs),
+    /// Compare every file with what the journal says of it
+    Verify(RunArgs),
+    /// Do again what failed, as the run was started
+    Retry(RetryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -259,7 +290,7 @@ pub(crate) enum PatchFormat {
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// Files and folders; `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "quant_stats"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "huggingface_dataset", "preset", "quant_stats"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A file
     #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -279,6 +310,8 @@ pub(crate) struct IngestArgs {
     /// At most so many sources
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
 
     /// Folder of the outputs
     #[arg(long, short, alias = "output-dir", value_name = "DIR", default_value = "ingest_output", value_hint = ValueHint::DirPath, help_heading = "Output")]
@@ -289,6 +322,12 @@ pub(crate) struct IngestArgs {
     /// Form of the outputs
     #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
     pub(crate) output_format: OutputFormat,
+    /// Sources in a WebDataset shard [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) webdataset_shard_size: Option<u32>,
+    /// How WebDataset shards are compressed [default: gzip]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) webdataset_compression: Option<CompressionArg>,
     /// Which embeddings are written
     #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
     pub(crate) embeddings: EmbeddingsArg,
@@ -317,7 +356,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
@@ -355,6 +394,19 @@ pub(crate) struct IngestArgs {
 pub(crate) enum OutputFormat {
     /// One safetensors file and one hypergraph a source
     Safetensors,
+    /// Tar shards of many sources, and one hypergraph a shard
+    #[value(name = "webdataset")]
+    WebDataset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// None, `.tar`: samples can be read in any order
+    None,
+    /// `.tar.gz`
+    Gzip,
+    /// `.tar.zst`
+    Zstd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

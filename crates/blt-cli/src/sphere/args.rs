@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use crate::args::{EngineArgs, PatchingArgs, ReportFormat};
+use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 
 #[derive(Debug, Subcommand)]
@@ -500,36 +501,10 @@ pub(crate) enum StageArg {
     Harmonics,
 }
 
-/// Rows of a data set as sources.
-#[derive(Debug, Args)]
-pub(crate) struct DatasetArgs {
-    /// A data set of the Hugging Face Hub
-    #[arg(long, value_name = "ORG/NAME", help_heading = "Data set")]
-    pub(crate) hf_dataset: Option<String>,
-    /// Its configuration
-    #[arg(long, value_name = "NAME", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) subset: Option<String>,
-    /// Which part of it
-    #[arg(long, value_name = "NAME", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) split: Option<String>,
-    /// Branch, tag or commit
-    #[arg(long, value_name = "REV", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) revision: Option<String>,
-    /// The column of texts
-    #[arg(long, value_name = "NAME", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) text_column: Option<String>,
-    /// The column of pictures
-    #[arg(long, value_name = "NAME", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) image_column: Option<String>,
-    /// The column of names
-    #[arg(long, value_name = "NAME", requires = "hf_dataset", help_heading = "Data set")]
-    pub(crate) id_column: Option<String>,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct SphereIngestArgs {
     /// Files and folders
-    #[arg(value_name = "PATH", required_unless_present_any = ["local_dir", "text", "hf_dataset", "stages"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["local_dir", "text", "huggingface_dataset", "preset", "stages"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A folder, with everything below it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

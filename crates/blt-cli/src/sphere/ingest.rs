@@ -12,7 +12,7 @@ use blt_corpus::{
 };
 use blt_ingest::{IngestError, IngestOptions, Input, Journal, Status};
 
-use super::args::{DatasetArgs, SphereIngestArgs, StageArg};
+use super::args::{SphereIngestArgs, StageArg};
 use super::fill::tell_left_out;
 use super::placing::exports;
 use crate::Ending;
@@ -94,9 +94,12 @@ fn sources(args: &SphereIngestArgs, encodes: bool) -> Result<Vec<Input>, Failure
         .map(|path| if path == Path::new("-") { Input::Stdin } else { Input::Path(path.clone()) })
         .collect();
     inputs.extend(args.text.iter().cloned().map(Input::Text));
-    inputs.extend(rows(&args.dataset)?);
+    if let Some(option) = args.dataset.idle() {
+        return Err(Failure::usage(format!("`{option}` has no effect without `--huggingface-dataset`")));
+    }
+    let has_sources = !inputs.is_empty() || args.dataset.is_named();
     let has_options = !args.exclude.is_empty() || args.follow || args.limit.is_some();
-    if !encodes && (!inputs.is_empty() || has_options) {
+    if !encodes && (has_sources || has_options) {
         return Err(Failure::usage("sources have no effect without the stage `encode`")
             .hint(Some("add `encode` to `--stages`, or leave the sources out")));
     }
@@ -108,17 +111,6 @@ fn sources(args: &SphereIngestArgs, encodes: bool) -> Result<Vec<Input>, Failure
     Ok(inputs)
 }
 
-/// The rows of a data set as sources: here is where data sets come in.
-fn rows(args: &DatasetArgs) -> Result<Vec<Input>, Failure> {
-    match &args.hf_dataset {
-        None => Ok(Vec::new()),
-        Some(name) => {
-            Err(Failure::usage(format!("`--hf-dataset {name}`: this program does not read data sets of the Hub"))
-                .hint(Some("download its files and pass their folder with `--local-dir`")))
-        }
-    }
-}
-
 fn ingest_options(
     args: &SphereIngestArgs,
     model: &LoadedModel,
@@ -127,6 +119,11 @@ fn ingest_options(
 ) -> Result<IngestOptions, Failure> {
     let encoding = args.patching.encoding(&model.config)?;
     let folder = output.join(ENCODE_FOLDER);
+    let (mut sources, mut settings) = (sources, engine_settings(model));
+    if let Some(found) = args.dataset.find(args.limit, None)? {
+        sources.push(Input::Dataset(found.input));
+        settings.extend(found.settings);
+    }
     Ok(IngestOptions {
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
@@ -138,7 +135,7 @@ fn ingest_options(
             Some(threads) => usize::from(threads),
             None => args.engine.n_threads().max(model.engine.info().documents_at_once),
         },
-        settings: engine_settings(model),
+        settings,
         ..IngestOptions::new(sources, &folder, encoding, model.engine.info().dim)
     })
 }
