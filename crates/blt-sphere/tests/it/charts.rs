@@ -137,11 +137,11 @@ fn damaged_charts_are_noticed() {
     let signals = Signals::new(50, 4);
     let chart = fill(&signals.patches(), &FillOptions::default()).unwrap().chart;
     let damage: [fn(&mut Chart); 6] = [
-        |chart| drop(chart.axes.pop()),
+        |chart| chart.axes.truncate(11),
         |chart| chart.mean[0] = f64::NAN,
         |chart| chart.mean.clear(),
         |chart| chart.equalizer.as_mut().unwrap().phi.reverse(),
-        |chart| drop(chart.equalizer.as_mut().unwrap().cos_theta.pop()),
+        |chart| chart.equalizer.as_mut().unwrap().cos_theta.truncate(49),
         |chart| chart.equalizer.as_mut().unwrap().n = u64::MAX,
     ];
     for damage in damage {

@@ -23,8 +23,8 @@ fn few_and_equal_patches_are_placed() {
             if equal {
                 let row = signals.embeddings[..4].to_vec();
                 signals.embeddings = row.repeat(n);
-                signals.prominence.fill(signals.prominence[0]);
-                signals.entropies.fill(signals.entropies[0]);
+                signals.prominence = vec![30.0; n];
+                signals.entropies = vec![1.0; n];
             }
             for options in all_options() {
                 let placement = fill(&signals.patches(), &options).unwrap();

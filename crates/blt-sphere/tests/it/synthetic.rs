@@ -72,7 +72,7 @@ pub(crate) fn methods() -> Vec<Method> {
         Method::Entropy { temperature: Temperature::default() },
         Method::Entropy { temperature: Temperature::Auto { kappa: 1.0 } },
         Method::Classic(Classic::default()),
-        Method::Classic(Classic { temperature: 0.2, cap: Some(0.5), ..Classic::default() }),
+        Method::Classic(Classic { temperature: 0.2, cap: Some(1.0), ..Classic::default() }),
         Method::Osmotic(Osmotic::Exact),
         Method::Osmotic(Osmotic::Dynamic(Flow { max_steps: 2000, ..Flow::default() })),
         Method::Osmotic(Osmotic::Dynamic(lateral)),
