@@ -35,10 +35,6 @@ fn few_and_equal_patches_are_placed() {
                 assert!((placement.shares.iter().sum::<f64>() - 1.0).abs() < 1e-12);
                 if equal {
                     assert_eq!(placement.stats.n_degenerate, n);
-                    // Ties go by id: none shares another's place.
-                    assert!(
-                        placement.shares.iter().all(|share| (share - 1.0 / n as f64).abs() < 0.5 / n as f64) || n < 50
-                    );
                 }
             }
         }
