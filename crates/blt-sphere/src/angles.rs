@@ -16,6 +16,11 @@ pub fn unit_vector(theta: f64, phi: f64) -> [f64; 3] {
     [sin_theta * cos_phi, sin_theta * sin_phi, cos_theta]
 }
 
+/// The angle of the circle above which the part `q`, in [0, 1], of the sphere's area lies: `acos(1 - 2 q)`, exact at both poles.
+pub(crate) fn theta_below(q: f64) -> f64 {
+    2.0 * q.sqrt().atan2((1.0 - q).sqrt())
+}
+
 /// An angle brought into [0, 2 pi). A tiny negative angle becomes 0, since 2 pi minus it rounds to 2 pi.
 pub(crate) fn wrap(phi: f64) -> f64 {
     let wrapped = phi.rem_euclid(TAU);
@@ -38,6 +43,14 @@ mod tests {
         assert_eq!((theta, phi), (PI / 2.0, 0.0));
         let near_pole = angles_of([1e-12, 0.0, 1.0]).0;
         assert!((near_pole - 1e-12).abs() < 1e-27);
+    }
+
+    #[test]
+    fn circles_have_their_area_above() {
+        for q in [0.0, 0.1, 0.5, 0.9, 1.0] {
+            assert!((theta_below(q).cos() - (1.0 - 2.0 * q)).abs() < 1e-15);
+        }
+        assert!((theta_below(1e-20) - 2e-10).abs() < 1e-24);
     }
 
     proptest! {

@@ -6,8 +6,20 @@ use rayon::prelude::*;
 ///
 /// The order depends on keys and ids alone, so it is the same whatever the order of the patches, as long as ids differ.
 pub(crate) fn descending(keys: &[f64], id: impl Fn(usize) -> u64 + Sync) -> Vec<u32> {
-    let mut items: Vec<(u64, u64, u32)> =
-        keys.par_iter().enumerate().map(|(i, &key)| (!sortable(key), id(i), i as u32)).collect();
+    sorted(keys.len(), |i| (!sortable(keys[i]), id(i)))
+}
+
+/// The same by ascending key; equal ones by ascending id, too.
+pub(crate) fn ascending(keys: &[f64], id: impl Fn(usize) -> u64 + Sync) -> Vec<u32> {
+    sorted(keys.len(), |i| (sortable(keys[i]), id(i)))
+}
+
+fn sorted(n: usize, key: impl Fn(usize) -> (u64, u64) + Sync) -> Vec<u32> {
+    let item = |i: usize| {
+        let (key, id) = key(i);
+        (key, id, i as u32)
+    };
+    let mut items: Vec<(u64, u64, u32)> = (0..n).into_par_iter().map(item).collect();
     items.par_sort_unstable();
     items.into_par_iter().map(|(_, _, i)| i).collect()
 }
@@ -29,6 +41,7 @@ mod tests {
     fn ties_go_by_id() {
         let keys = [1.0, f64::INFINITY, 0.0, -0.0, 1.0, f64::NEG_INFINITY];
         assert_eq!(descending(&keys, |i| 10 - i as u64), [1, 4, 0, 3, 2, 5]);
+        assert_eq!(ascending(&keys, |i| 10 - i as u64), [5, 3, 2, 4, 0, 1]);
     }
 
     proptest! {

@@ -150,8 +150,8 @@ mod tests {
         let highest = a.iter().copied().fold(0.0, f64::max);
         let exps: Vec<f64> = a.iter().map(|a| (a / highest).exp()).collect();
         let sum: f64 = exps.iter().sum();
-        for i in 0..1000 {
-            let r = (32.0 + exps[i] / sum * 480.0 * 1000.0).clamp(32.0, 512.0);
+        for (i, exp) in exps.into_iter().enumerate() {
+            let r = (32.0 + exp / sum * 480.0 * 1000.0).clamp(32.0, 512.0);
             assert!((found.radii[i] - r).abs() < 1e-9);
             let shell = bounds.iter().filter(|&&bound| bound < found.radii[i]).count() as i32 - 1;
             assert_eq!(found.shells[i], shell.clamp(0, 255));

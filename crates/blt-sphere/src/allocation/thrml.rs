@@ -89,7 +89,21 @@ pub(crate) struct Boltzmann {
     energies: Vec<f64>,
     /// The level at or below each patch, at most the last but one.
     gaps: Vec<u32>,
+    /// The patches of each gap, as sweeps see them.
+    sides: Vec<Side>,
 }
+
+/// The patches between two levels: how far each is above the middle between them, twice over, so that `exp` of it is by how much it
+/// prefers the upper level.
+enum Side {
+    /// As exponentials.
+    Near(Vec<f64>),
+    /// As logarithms, where exponentials would overflow.
+    Far(Vec<f64>),
+}
+
+/// Levels farther apart than this many temperatures are far.
+const FAR: f64 = 300.0;
 
 /// Sums of weights `K_s exp(mu_s / T - distance)` over the levels up to each level, and from each level on, as logarithms.
 struct Sums {
@@ -107,15 +121,28 @@ impl Boltzmann {
         let stretch = if last > first { (high - low) / (last - first) } else { 0.0 };
         let levels: Vec<f64> = levels.iter().map(|level| (level - first) * stretch / temperature).collect();
         let energies: Vec<f64> = energies.par_iter().map(|energy| (energy - low) / temperature).collect();
-        let gaps = energies
-            .par_iter()
-            .map(|energy| {
-                let above = levels.partition_point(|level| level <= energy);
-                (above.saturating_sub(1)).min(levels.len().saturating_sub(2)) as u32
+        let gap = |energy: &f64| {
+            let above = levels.partition_point(|level| level <= energy);
+            above.saturating_sub(1).min(levels.len().saturating_sub(2)) as u32
+        };
+        let gaps: Vec<u32> = energies.par_iter().map(gap).collect();
+        let mut above_middle = vec![Vec::new(); levels.len().saturating_sub(1)];
+        if levels.len() > 1 {
+            for (energy, &gap) in energies.iter().zip(&gaps) {
+                let gap = gap as usize;
+                above_middle[gap].push((energy - levels[gap]) - (levels[gap + 1] - energy));
+            }
+        }
+        let sides = above_middle
+            .into_par_iter()
+            .enumerate()
+            .map(|(gap, above)| {
+                let is_far = levels[gap + 1] - levels[gap] > FAR;
+                if is_far { Side::Far(above) } else { Side::Near(above.into_iter().map(f64::exp).collect()) }
             })
             .collect();
         let log_capacities = capacities.iter().map(|capacity| capacity.ln()).collect();
-        Self { potentials: vec![0.0; levels.len()], log_capacities, levels, energies, gaps }
+        Self { potentials: vec![0.0; levels.len()], log_capacities, levels, energies, gaps, sides }
     }
 
     /// Solves for potentials with which every shell expects as many patches as it has room for: `ln K_s - ln <n_s>` is added to
@@ -187,23 +214,12 @@ impl Boltzmann {
         }
         let sums = self.sums();
         // Patches of each gap that go to a level below, and to one above.
-        let parts = parallel::map_chunks(self.energies.len(), |range| {
-            let mut sides = vec![[0.0; 2]; n_levels - 1];
-            for i in range {
-                let [left, right] = self.parts(i, &sums);
-                let side = &mut sides[self.gaps[i] as usize];
-                side[0] += left;
-                side[1] += right;
-            }
-            sides
-        });
-        let sides = parts.into_iter().fold(vec![[0.0; 2]; n_levels - 1], |mut total, part| {
-            total.iter_mut().zip(part).for_each(|(total, part)| {
-                total[0] += part[0];
-                total[1] += part[1];
-            });
-            total
-        });
+        let sides: Vec<[f64; 2]> = self
+            .sides
+            .par_iter()
+            .enumerate()
+            .map(|(gap, side)| side.sums(sums.right[gap + 1] - sums.left[gap]))
+            .collect();
         // Of those, the part that stays at each level, by running sums in both directions.
         let mut from_right = vec![f64::NEG_INFINITY; n_levels];
         for s in (0..n_levels - 1).rev() {
@@ -245,6 +261,32 @@ impl Boltzmann {
     fn weight(&self, s: usize) -> f64 {
         self.log_capacities[s] + self.potentials[s]
     }
+}
+
+impl Side {
+    /// How many patches are expected below and above, when at the middle those above are `exp(log_odds)` as likely as those below.
+    fn sums(&self, log_odds: f64) -> [f64; 2] {
+        match self {
+            Self::Near(factors) => {
+                let at_middle = log_odds.exp();
+                expected(factors.len(), |i| at_middle * factors[i])
+            }
+            Self::Far(logs) => expected(logs.len(), |i| (log_odds + logs[i]).exp()),
+        }
+    }
+}
+
+/// Sums of `1 / (1 + odds)` and of `odds / (1 + odds)`.
+fn expected(n: usize, odds: impl Fn(usize) -> f64 + Sync) -> [f64; 2] {
+    const MOST: f64 = 1e300; // keeps what is infinitely likely from becoming no number
+    let parts = parallel::map_chunks(n, |range| {
+        range.fold([0.0; 2], |[below, above], i| {
+            let odds = odds(i).min(MOST);
+            let part = 1.0 / (1.0 + odds);
+            [below + part, above + odds * part]
+        })
+    });
+    parts.into_iter().fold([0.0; 2], |[below, above], part| [below + part[0], above + part[1]])
 }
 
 /// The best of the items up to each one.
@@ -304,9 +346,9 @@ mod tests {
             let mut system = Boltzmann::new(&normal_energies(500), &levels, &capacities, temperature);
             let (_, converged) = system.solve();
             assert!(converged, "{temperature}");
-            for s in 0..12 {
+            for (s, capacity) in capacities.iter().enumerate() {
                 let expected: f64 = (0..500).map(|i| system.probabilities(i)[s]).sum();
-                assert!((expected / capacities[s] - 1.0).abs() < 2e-6);
+                assert!((expected / capacity - 1.0).abs() < 2e-6);
             }
         }
     }
@@ -399,17 +441,17 @@ mod tests {
     proptest! {
         #[test]
         fn running_sums_are_the_sums(
-            energies in proptest::collection::vec(-10.0..10.0f64, 2..30), temperature in 1e-3..1e3f64, shift in -1e3..1e3f64,
+            energies in proptest::collection::vec(-10.0..10.0f64, 2..30), log_t in -3.0..3.0f64, shift in -1e3..1e3f64,
         ) {
-            let n = energies.len();
+            let (n, temperature) = (energies.len(), 10f64.powf(log_t));
             let system = Boltzmann::new(&energies, &Levels::Seed.energies(&[0.0; 8]), &capacities(n, 7), temperature);
             let expected = system.log_expected();
             let likeliest = system.shells(Draw::Likeliest, 0, |i| i as u64);
             let mut total = 0.0;
-            for s in 0..7 {
+            for (s, expected) in expected.iter().enumerate() {
                 let plain: f64 = (0..n).map(|i| system.probabilities(i)[s]).sum();
-                prop_assert!((expected[s].exp() - plain).abs() < 1e-9 * n as f64);
-                total += expected[s].exp();
+                prop_assert!((expected.exp() - plain).abs() < 1e-9 * n as f64);
+                total += expected.exp();
             }
             prop_assert!((total / n as f64 - 1.0).abs() < 1e-9);
             let shifted: Vec<f64> = energies.iter().map(|energy| energy + shift).collect();

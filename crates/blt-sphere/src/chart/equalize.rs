@@ -1,10 +1,11 @@
 //! Spreading directions evenly over the sphere, by their ranks.
 
-use std::f64::consts::TAU;
+use std::f64::consts::{PI, TAU};
 
 use rayon::prelude::*;
 
 use super::Directions;
+use crate::angles::theta_below;
 use crate::order;
 
 /// Knots of a table of quantiles, where there are that many directions.
@@ -17,56 +18,52 @@ const N_KNOTS: usize = 4096;
 pub struct Equalizer {
     /// How many directions the tables are of.
     pub n: u64,
-    /// Cosines of `theta`, falling: knot `k` of `m` is the one of rank `round(k (n - 1) / (m - 1))`.
-    pub cos_theta: Vec<f64>,
-    /// Angles `phi`, rising; as many, with the same ranks.
+    /// Angles `theta`, rising: knot `k` of `m` is the one of rank `round(k (n - 1) / (m - 1))`.
+    pub theta: Vec<f64>,
+    /// Angles `phi`, as many, with the same ranks.
     pub phi: Vec<f64>,
 }
 
 impl Equalizer {
     /// Spreads directions by their exact ranks, and keeps tables for others:
-    /// `cos theta' = 1 - 2 (rank - 1/2) / n` by falling `cos theta`, `phi' = 2 pi (rank - 1/2) / n` by rising `phi`, ties by id.
+    /// `cos theta' = 1 - 2 (rank - 1/2) / n` by rising `theta`, `phi' = 2 pi (rank - 1/2) / n` by rising `phi`, ties by id.
     pub(crate) fn fit(directions: &mut Directions, id: impl Fn(usize) -> u64 + Sync) -> Self {
         let n = directions.phi.len();
-        let by_theta = order::descending(&directions.cos_theta, &id);
-        let negative: Vec<f64> = directions.phi.par_iter().map(|phi| -phi).collect();
-        let by_phi = order::descending(&negative, &id);
-        let table = |values: &[f64], order: &[u32]| -> Vec<f64> {
-            (0..n.min(N_KNOTS)).map(|k| values[order[knot_rank(k, n.min(N_KNOTS), n)] as usize]).collect()
+        let spread = |values: &mut Vec<f64>, angle: fn(f64) -> f64| {
+            let order = order::ascending(values, &id);
+            let n_knots = n.min(N_KNOTS);
+            let table = (0..n_knots).map(|k| values[order[knot_rank(k, n_knots, n)] as usize]).collect();
+            for (rank, &i) in order.iter().enumerate() {
+                values[i as usize] = angle((rank as f64 + 0.5) / n as f64);
+            }
+            table
         };
-        let equalizer = Self {
-            n: n as u64,
-            cos_theta: table(&directions.cos_theta, &by_theta),
-            phi: table(&directions.phi, &by_phi),
-        };
-        for (rank, &i) in by_theta.iter().enumerate() {
-            directions.cos_theta[i as usize] = cos_at((rank as f64 + 0.5) / n as f64);
-        }
-        for (rank, &i) in by_phi.iter().enumerate() {
-            directions.phi[i as usize] = TAU * ((rank as f64 + 0.5) / n as f64);
-        }
-        equalizer
+        let theta = spread(&mut directions.theta, theta_below);
+        let phi = spread(&mut directions.phi, phi_below);
+        Self { n: n as u64, theta, phi }
     }
 
     /// Spreads other directions as the fitted ones were. With empty tables they stay as they are.
     pub(crate) fn apply(&self, directions: &mut Directions) {
-        if self.n == 0 {
-            return;
+        if self.n > 0 {
+            directions
+                .theta
+                .par_iter_mut()
+                .for_each(|theta| *theta = theta_below(self.part_below(&self.theta, *theta)));
+            directions.phi.par_iter_mut().for_each(|phi| *phi = phi_below(self.part_below(&self.phi, *phi)));
         }
-        let falling: Vec<f64> = self.cos_theta.iter().map(|cos| -cos).collect();
-        directions.cos_theta.par_iter_mut().for_each(|cos| *cos = cos_at(self.part_below(&falling, -*cos)));
-        directions.phi.par_iter_mut().for_each(|phi| *phi = TAU * self.part_below(&self.phi, *phi));
     }
 
     /// Whether the tables are ones that [`fit`](Self::fit) could have made.
     pub(crate) fn is_sound(&self) -> bool {
-        let m = self.phi.len();
-        m == self.cos_theta.len()
-            && m as u64 == self.n.min(N_KNOTS as u64)
-            && self.phi.windows(2).all(|pair| pair[0] <= pair[1])
-            && self.cos_theta.windows(2).all(|pair| pair[0] >= pair[1])
+        let rises = |table: &[f64]| table.windows(2).all(|pair| pair[0] <= pair[1]);
+        self.phi.len() as u64 == self.n.min(N_KNOTS as u64)
+            && self.theta.len() == self.phi.len()
+            && u32::try_from(self.n).is_ok()
+            && rises(&self.theta)
+            && rises(&self.phi)
+            && self.theta.iter().all(|theta| (0.0..=PI).contains(theta))
             && self.phi.iter().all(|phi| (0.0..TAU).contains(phi))
-            && self.cos_theta.iter().all(|cos| (-1.0..=1.0).contains(cos))
     }
 
     /// The part, in (0, 1), of the fitted directions that lies below `value`, by a rising table. Among equal knots: their middle.
@@ -89,14 +86,14 @@ impl Equalizer {
     }
 }
 
-/// `cos theta` of the circle above which the part `q` of the sphere lies.
-fn cos_at(q: f64) -> f64 {
-    1.0 - 2.0 * q
+/// The meridian west of which, from 0 on, the part `q` of the sphere lies.
+fn phi_below(q: f64) -> f64 {
+    TAU * q
 }
 
 /// The rank, from 0, of knot `k` of `m` among `n`.
 fn knot_rank(k: usize, m: usize, n: usize) -> usize {
-    if m < 2 { 0 } else { ((k as u128 * (n as u128 - 1) + (m as u128 - 1) / 2) / (m as u128 - 1)) as usize }
+    if m < 2 { 0 } else { (k * (n - 1) + (m - 1) / 2) / (m - 1) }
 }
 
 #[cfg(test)]
@@ -107,9 +104,9 @@ mod tests {
     use crate::random;
 
     fn some(n: usize) -> Directions {
-        let cos_theta = (0..n).map(|i| (0.3 * random::normal(1, i as u64, 0)).tanh()).collect();
+        let theta = (0..n).map(|i| (0.3 * random::normal(1, i as u64, 0)).tanh().acos()).collect();
         let phi = (0..n).map(|i| TAU * random::uniform(2, i as u64, 0).powi(3)).collect();
-        Directions { cos_theta, phi, n_degenerate: 0 }
+        Directions { theta, phi, n_degenerate: 0 }
     }
 
     /// The largest difference between the parts below each value and the values' places.
@@ -133,20 +130,23 @@ mod tests {
         let mut by_table = original;
         equalizer.apply(&mut by_table);
         for i in 0..20_000 {
-            assert!((by_rank.cos_theta[i] - by_table.cos_theta[i]).abs() < 2.0 / 4095.0);
+            assert!((by_rank.theta[i].cos() - by_table.theta[i].cos()).abs() < 2.0 / 4095.0);
             assert!((by_rank.phi[i] - by_table.phi[i]).abs() < TAU / 4095.0);
         }
     }
 
     #[test]
     fn values_beyond_the_tables_stay_inside() {
-        let mut few = Directions { cos_theta: vec![0.1, 0.1], phi: vec![1.0, 2.0], n_degenerate: 0 };
+        let mut few = Directions { theta: vec![1.5, 1.5], phi: vec![1.0, 2.0], n_degenerate: 0 };
         let equalizer = Equalizer::fit(&mut few, |i| i as u64);
-        assert_eq!((few.cos_theta, few.phi), (vec![0.5, -0.5], vec![TAU / 4.0, 3.0 * TAU / 4.0]));
-        let mut new = Directions { cos_theta: vec![1.0, -1.0, 0.1], phi: vec![0.0, 6.0, 1.5], n_degenerate: 0 };
+        assert_eq!(
+            (few.theta, few.phi),
+            (vec![theta_below(0.25), theta_below(0.75)], vec![TAU / 4.0, 3.0 * TAU / 4.0])
+        );
+        let mut new = Directions { theta: vec![0.0, PI, 1.5], phi: vec![0.0, 6.0, 1.5], n_degenerate: 0 };
         equalizer.apply(&mut new);
-        assert_eq!(new.cos_theta, [0.75, -0.75, 0.0]);
-        assert_eq!(new.phi, [TAU / 8.0, TAU * 7.0 / 8.0, TAU / 2.0]);
+        assert_eq!(new.theta, [0.125, 0.875, 0.5].map(theta_below));
+        assert_eq!(new.phi, [0.125, 0.875, 0.5].map(phi_below));
     }
 
     proptest! {
@@ -156,7 +156,7 @@ mod tests {
             let equalizer = Equalizer::fit(&mut directions, |i| i as u64);
             prop_assert!(equalizer.is_sound());
             let below = |values: &[f64], part: fn(f64) -> f64| values.iter().map(|&value| part(value)).collect();
-            prop_assert!(distance_from_uniform(below(&directions.cos_theta, |cos| (1.0 - cos) / 2.0)) <= 1.0 / n as f64);
+            prop_assert!(distance_from_uniform(below(&directions.theta, |theta| (1.0 - theta.cos()) / 2.0)) <= 1.0 / n as f64);
             prop_assert!(distance_from_uniform(below(&directions.phi, |phi| phi / TAU)) <= 1.0 / n as f64);
         }
     }

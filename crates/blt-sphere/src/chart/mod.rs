@@ -12,7 +12,8 @@ use std::f64::consts::TAU;
 
 use rayon::prelude::*;
 
-use crate::angles::wrap;
+use crate::angles::{angles_of, theta_below};
+use crate::neighbours::dot;
 use crate::parallel::{self, CHUNK};
 use crate::{Rows, random};
 pub use equalize::Equalizer;
@@ -53,8 +54,8 @@ pub struct Chart {
 /// Directions of patches, and how many of them are not the chart's.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Directions {
-    /// Cosines of the angles from the north pole.
-    pub(crate) cos_theta: Vec<f64>,
+    /// Angles from the north pole, in [0, pi].
+    pub(crate) theta: Vec<f64>,
     /// Angles around it, in [0, 2 pi).
     pub(crate) phi: Vec<f64>,
     /// How many embeddings had no direction; theirs were drawn from seed and id.
@@ -64,7 +65,7 @@ pub(crate) struct Directions {
 impl Directions {
     /// `(theta, phi)`.
     pub(crate) fn angles(self) -> Vec<(f64, f64)> {
-        self.cos_theta.into_par_iter().map(f64::acos).zip(self.phi).collect()
+        self.theta.into_iter().zip(self.phi).collect()
     }
 }
 
@@ -125,30 +126,30 @@ impl Chart {
         let axes: [&[f64]; 3] = std::array::from_fn(|k| &self.axes[k * dim..(k + 1) * dim]);
         let centre = axes.map(|axis| axis.iter().zip(&self.mean).map(|(a, m)| a * m).sum::<f64>());
         let n = embeddings.len();
-        let (mut cos_theta, mut phi) = (vec![0.0; n], vec![0.0; n]);
-        let n_degenerate = cos_theta
+        let (mut theta, mut phi) = (vec![0.0; n], vec![0.0; n]);
+        let n_degenerate = theta
             .par_chunks_mut(CHUNK)
             .zip(phi.par_chunks_mut(CHUNK))
             .enumerate()
-            .map(|(chunk, (cos_theta, phi))| {
+            .map(|(chunk, (theta, phi))| {
                 let mut n_degenerate = 0;
-                for (k, (cos_theta, phi)) in cos_theta.iter_mut().zip(phi).enumerate() {
+                for (k, (theta, phi)) in theta.iter_mut().zip(phi).enumerate() {
                     let i = chunk * CHUNK + k;
-                    let (dots, norm) = products(embeddings.row(i), axes);
-                    let [x, y, z] = std::array::from_fn(|k| dots[k] / norm - centre[k]);
-                    let length = x.hypot(y).hypot(z);
-                    if length >= SHORTEST {
-                        (*cos_theta, *phi) = ((z / length).clamp(-1.0, 1.0), wrap(y.atan2(x)));
+                    let (dots, length) = products(embeddings.row(i), axes);
+                    let direction: [f64; 3] = std::array::from_fn(|k| dots[k] / length - centre[k]);
+                    // An embedding of zeros gives no numbers, which are not long enough either.
+                    (*theta, *phi) = if dot(direction, direction).sqrt() >= SHORTEST {
+                        angles_of(direction)
                     } else {
                         n_degenerate += 1;
-                        *cos_theta = 1.0 - 2.0 * random::uniform(self.seed, id(i), 0);
-                        *phi = TAU * random::uniform(self.seed, id(i), 1);
-                    }
+                        let draw = |draw| random::uniform(self.seed, id(i), draw);
+                        (theta_below(draw(0)), TAU * draw(1))
+                    };
                 }
                 n_degenerate
             })
             .sum();
-        Directions { cos_theta, phi, n_degenerate }
+        Directions { theta, phi, n_degenerate }
     }
 }
 

@@ -158,6 +158,8 @@ fn reflected(q: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::f64::consts::TAU;
+
     use super::*;
     use crate::ebm::hyperedges::{EdgeLabel, Hyperedge};
     use crate::{LabelWeights, expand};
@@ -183,7 +185,7 @@ mod tests {
     }
 
     fn uniform_points(n: u64) -> Vec<(f64, f64)> {
-        (0..n).map(|i| ((1.0 - 2.0 * random::uniform(9, i, 0)).acos(), 6.28 * random::uniform(9, i, 1))).collect()
+        (0..n).map(|i| ((1.0 - 2.0 * random::uniform(9, i, 0)).acos(), TAU * random::uniform(9, i, 1))).collect()
     }
 
     fn ring(n: u32) -> Vec<Edge> {

@@ -9,6 +9,7 @@ mod hyperedges;
 mod ising;
 mod langevin;
 
+use crate::radial::ScaleProfile;
 pub use energy::Energy;
 pub use hyperedges::{EdgeLabel, Hyperedge, LabelWeights, expand};
 pub use ising::Ising;
@@ -65,6 +66,19 @@ impl Default for Ebm {
 }
 
 impl Ebm {
+    /// The number of steps of a scale profile, with step and temperatures as much smaller than those of `dev` as the profile's are.
+    pub fn scaled(self, profile: &ScaleProfile) -> Self {
+        let dev = ScaleProfile::ALL[0];
+        let cooler = profile.temperature / dev.temperature;
+        Self {
+            n_steps: profile.n_steps,
+            step: self.step * profile.step / dev.step,
+            first_temperature: self.first_temperature * cooler,
+            last_temperature: self.last_temperature * cooler,
+            ..self
+        }
+    }
+
     /// The original's strengths for source code, and the weights of labels that go with them.
     pub fn code() -> (Self, LabelWeights) {
         let weights = LabelWeights { next: 1.0, same_source: 0.8, semantic: 0.9, contains: 0.3 };
@@ -89,4 +103,19 @@ pub struct EbmReport {
     pub acceptance: f64,
     /// Patches that had to be mirrored back into their zones.
     pub n_mirrored: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_scales_take_more_and_smaller_steps() {
+        let [dev, medium, large, planetary] = ScaleProfile::ALL.map(|profile| Ebm::default().scaled(&profile));
+        assert_eq!(dev, Ebm::default());
+        for (smaller, larger) in [(dev, medium), (medium, large), (large, planetary)] {
+            assert_eq!(larger.n_steps, 2 * smaller.n_steps);
+            assert!(larger.step < smaller.step && larger.first_temperature < smaller.first_temperature);
+        }
+    }
 }

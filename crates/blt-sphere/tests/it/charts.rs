@@ -2,7 +2,7 @@
 
 use blt_sphere::{Chart, ChartKind, ChartSource, FillOptions, Rows, ZoneOptions, ZoneTarget, fill, unit_vector};
 
-use crate::signals::{Noise, Signals};
+use crate::synthetic::{Noise, Signals};
 
 const KINDS: [ChartKind; 3] = [ChartKind::Pca, ChartKind::Random, ChartKind::Axes];
 
@@ -41,9 +41,7 @@ fn principal_axes_are_those_of_the_covariance() {
     let covariance = |a: usize, b: usize| -> f64 {
         (0..n).map(|i| weights[i] * (unit[i][a] - mean[a]) * (unit[i][b] - mean[b])).sum::<f64>() / total
     };
-    for d in 0..dim {
-        assert!((mean[d] - chart.mean[d]).abs() < 1e-12);
-    }
+    assert!(mean.iter().zip(&chart.mean).all(|(plain, found)| (plain - found).abs() < 1e-12));
     let matrix: Vec<Vec<f64>> = (0..dim).map(|a| (0..dim).map(|b| covariance(a, b)).collect()).collect();
     let mut values = Vec::new();
     for axis in chart.axes.chunks(dim) {
@@ -137,11 +135,11 @@ fn damaged_charts_are_noticed() {
     let signals = Signals::new(50, 4);
     let chart = fill(&signals.patches(), &FillOptions::default()).unwrap().chart;
     let damage: [fn(&mut Chart); 6] = [
-        |chart| drop(chart.axes.pop()),
+        |chart| chart.axes.truncate(11),
         |chart| chart.mean[0] = f64::NAN,
         |chart| chart.mean.clear(),
         |chart| chart.equalizer.as_mut().unwrap().phi.reverse(),
-        |chart| drop(chart.equalizer.as_mut().unwrap().cos_theta.pop()),
+        |chart| chart.equalizer.as_mut().unwrap().theta.truncate(49),
         |chart| chart.equalizer.as_mut().unwrap().n = u64::MAX,
     ];
     for damage in damage {

@@ -1,75 +1,101 @@
-//! Points whose every number is a function of its place.
+//! Made-up patches.
 
-use std::f64::consts::{PI, TAU};
+use blt_sphere::{
+    Classic, Draw, Ebm, Ensemble, FillOptions, Flow, Lateral, Levels, Method, Osmotic, Patches, Rows, SeedScript,
+    Temperature, Thrml,
+};
 
-use blt_sphere::Places;
-
-/// Uniform in [0, 1).
-pub(crate) fn uniform(seed: u64, place: u64) -> f64 {
-    let mut z = (seed << 40).wrapping_add(place).wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
-}
-
-pub(crate) fn normal(seed: u64, place: u64) -> f64 {
-    (-2.0 * (1.0 - uniform(seed, 2 * place)).ln()).sqrt() * (TAU * uniform(seed, 2 * place + 1)).cos()
-}
-
-/// A row of independent normal numbers.
-pub(crate) fn noise(seed: u64, row: u64, dim: usize) -> Vec<f32> {
-    (0..dim as u64).map(|j| normal(seed, row * dim as u64 + j) as f32).collect()
-}
-
-/// `n` rows of `dim` numbers around `n_clusters` centres of length about `sqrt(dim)`, with `spread` as the noise of a number.
-pub(crate) fn clustered(seed: u64, n: usize, dim: usize, n_clusters: u64, spread: f32) -> Vec<f32> {
-    let row = |i: u64| {
-        let centre = noise(seed, (uniform(seed + 1, i) * n_clusters as f64) as u64, dim);
-        let noise = noise(seed + 2, i, dim);
-        centre.into_iter().zip(noise).map(move |(c, x)| c + spread * x)
-    };
-    (0..n as u64).flat_map(row).collect()
-}
-
-/// Rows all over the sphere.
-pub(crate) fn scattered(seed: u64, n: usize, dim: usize) -> Vec<f32> {
-    (0..n as u64).flat_map(|i| noise(seed, i, dim)).collect()
-}
-
-/// Uniform directions, radii and prominences, zones by polar caps of 15 degrees, eight shells.
-pub(crate) struct Owned {
-    pub(crate) theta: Vec<f64>,
-    pub(crate) phi: Vec<f64>,
-    pub(crate) radii: Vec<f64>,
+/// Signals of some patches.
+#[derive(Debug, Clone)]
+pub(crate) struct Signals {
+    pub(crate) dim: usize,
+    pub(crate) embeddings: Vec<f32>,
     pub(crate) prominence: Vec<f32>,
-    pub(crate) zones: Vec<u8>,
-    pub(crate) shells: Vec<i32>,
+    pub(crate) entropies: Vec<f32>,
+    pub(crate) ids: Vec<u64>,
 }
 
-impl Owned {
-    pub(crate) fn uniform(seed: u64, n: usize) -> Self {
-        let ids = || 0..n as u64;
-        let theta: Vec<f64> = ids().map(|i| (1.0 - 2.0 * uniform(seed, i)).acos()).collect();
-        let radii: Vec<f64> = ids().map(|i| 32.0 + 480.0 * uniform(seed + 1, i)).collect();
-        Self {
-            phi: ids().map(|i| TAU * uniform(seed + 2, i)).collect(),
-            prominence: ids().map(|i| (10.0 + 50.0 * uniform(seed + 3, i)) as f32).collect(),
-            zones: theta.iter().map(|&t| if t < PI / 12.0 { 0 } else { 1 + u8::from(t > PI - PI / 12.0) }).collect(),
-            shells: radii.iter().map(|&r| ((r - 32.0) / 60.0) as i32).collect(),
-            theta,
-            radii,
+impl Signals {
+    /// `n` patches of `dim` numbers whose first few dimensions vary most.
+    pub(crate) fn new(n: usize, dim: usize) -> Self {
+        let mut noise = Noise(n as u64 * 31 + dim as u64);
+        let mut signals = Self { dim, embeddings: vec![], prominence: vec![], entropies: vec![], ids: vec![] };
+        for i in 0..n {
+            let row: Vec<f32> = (0..dim).map(|d| (noise.symmetric() + 0.2) * 10.0 / (1.0 + d as f32)).collect();
+            signals.prominence.push(35.0 + 8.0 * (noise.symmetric() + noise.symmetric()));
+            signals.entropies.push((noise.symmetric() + 1.0) * 2.5);
+            signals.ids.push(1000 + 7 * i as u64);
+            signals.embeddings.extend(row);
+        }
+        signals
+    }
+
+    pub(crate) fn patches(&self) -> Patches<'_> {
+        Patches {
+            entropies: Some(&self.entropies),
+            ids: Some(&self.ids),
+            ..Patches::new(Rows::new(&self.embeddings, self.dim), &self.prominence)
         }
     }
 
-    pub(crate) fn places(&self) -> Places<'_> {
-        Places::new(&self.theta, &self.phi, &self.radii, &self.prominence, &self.zones, &self.shells)
+    /// The patches in another order: that of `places`.
+    pub(crate) fn reordered(&self, places: &[usize]) -> Self {
+        Self {
+            dim: self.dim,
+            embeddings: places
+                .iter()
+                .flat_map(|&i| self.embeddings[i * self.dim..(i + 1) * self.dim].to_vec())
+                .collect(),
+            prominence: places.iter().map(|&i| self.prominence[i]).collect(),
+            entropies: places.iter().map(|&i| self.entropies[i]).collect(),
+            ids: places.iter().map(|&i| self.ids[i]).collect(),
+        }
     }
 }
 
-/// What `work` gives on 1, 2 and 8 threads, which has to be the same.
-pub(crate) fn on_any_number_of_threads<T: Send + PartialEq + std::fmt::Debug>(work: impl Fn() -> T + Sync) -> T {
-    let on = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(&work);
-    let (one, two, eight) = (on(1), on(2), on(8));
-    assert!(one == two && two == eight, "the number of threads shows");
-    one
+/// Numbers that look random, by a linear congruence.
+pub(crate) struct Noise(pub(crate) u64);
+
+impl Noise {
+    /// Uniform in [-1, 1).
+    pub(crate) fn symmetric(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+    }
+}
+
+/// Every method, in every mode.
+pub(crate) fn methods() -> Vec<Method> {
+    let thrml = Thrml { temperature: 3.0, ..Thrml::default() };
+    let lateral = Flow { lateral: Some(Lateral::default()), max_steps: 2000, ..Flow::default() };
+    vec![
+        Method::Entropy { temperature: Temperature::default() },
+        Method::Entropy { temperature: Temperature::Auto { kappa: 1.0 } },
+        Method::Classic(Classic::default()),
+        Method::Classic(Classic { temperature: 0.2, cap: Some(1.0), ..Classic::default() }),
+        Method::Osmotic(Osmotic::Exact),
+        Method::Osmotic(Osmotic::Dynamic(Flow { max_steps: 2000, ..Flow::default() })),
+        Method::Osmotic(Osmotic::Dynamic(lateral)),
+        Method::Thrml(thrml),
+        Method::Thrml(Thrml { ensemble: Ensemble::Free, levels: Levels::Radii, ..thrml }),
+        Method::Thrml(Thrml { draw: Draw::Likeliest, ..thrml }),
+        Method::SeedV07(SeedScript::Osmotic),
+        Method::SeedV07(SeedScript::Thrml),
+        Method::SeedV07(SeedScript::Entropy { temperature: 1e-5 }),
+    ]
+}
+
+/// Options of each method, and those of energy-based placement.
+pub(crate) fn all_options() -> Vec<FillOptions> {
+    let mut all: Vec<FillOptions> =
+        methods().into_iter().map(|method| FillOptions { method, ..FillOptions::default() }).collect();
+    for ebm in [Ebm { n_steps: 10, ..Ebm::default() }, Ebm { n_steps: 10, metropolis: true, ..Ebm::default() }] {
+        all.push(FillOptions { ebm: Some(ebm), ..FillOptions::default() });
+    }
+    all
+}
+
+/// Whether radii and shells of the method lie in its ball.
+pub(crate) fn in_the_ball(method: &Method) -> bool {
+    !matches!(method, Method::SeedV07(SeedScript::Osmotic | SeedScript::Thrml))
 }
