@@ -179,7 +179,7 @@ impl CellDirectory {
         if let (Some(cone), Some((order, number))) = (region.cone, inside) {
             let (distance, radius) =
                 (angle_between(direction(cone.theta, cone.phi), centre(number, order)), cell_radius(order));
-            if !(distance - radius <= cone.half_angle) {
+            if distance - radius > cone.half_angle {
                 return;
             }
             (all_inside, done) = (distance + radius < cone.half_angle, order == self.order);

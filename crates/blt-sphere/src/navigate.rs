@@ -213,26 +213,45 @@ pub fn budgets(relevance: &[f64], total: u64, most: u64) -> Vec<u64> {
 
 /// `total` in parts proportional to `weights`, which are above 0 together: floors first, then one each by largest remainder.
 fn largest_remainder(weights: &[f64], total: u64) -> Vec<u64> {
-    let sum: f64 = weights.iter().sum();
-    let exact: Vec<f64> = weights.iter().map(|weight| weight / sum * total as f64).collect();
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+    let exact: Vec<f64> = weights.iter().map(|weight| weight / largest / sum * total as f64).collect();
     let mut shares: Vec<u64> = exact.iter().map(|share| share.floor() as u64).collect();
-    let mut given: u64 = shares.iter().sum();
-    let mut ranked: Vec<usize> = (0..shares.len()).collect();
-    ranked.sort_by(|&i, &j| (exact[j] - exact[j].floor()).total_cmp(&(exact[i] - exact[i].floor())).then(i.cmp(&j)));
-    // Rounding of large totals can make the floors sum to a little more than the total, or leave more than one each.
-    for &i in ranked.iter().rev().cycle().take(2 * shares.len()) {
-        if given > total && shares[i] > 0 {
-            let back = (given - total).min(shares[i]);
-            shares[i] -= back;
-            given -= back;
-        }
+    let mut by_remainder: Vec<usize> = (0..shares.len()).collect();
+    by_remainder.sort_by(|&i, &j| exact[j].fract().total_cmp(&exact[i].fract()).then(i.cmp(&j)));
+    // Parts of large totals are rounded, so that their floors can sum to more than the total or leave more than one each.
+    let mut excess = shares.iter().map(|&share| u128::from(share)).sum::<u128>().saturating_sub(u128::from(total));
+    for &i in by_remainder.iter().rev() {
+        let back = u64::try_from(excess).unwrap_or(u64::MAX).min(shares[i]);
+        shares[i] -= back;
+        excess -= u128::from(back);
     }
-    let open = ranked.len() as u64;
-    if open > 0 {
-        let rest = total - given;
-        for (place, &i) in (0..).zip(&ranked) {
-            shares[i] += rest / open + u64::from(place < rest % open);
-        }
+    let rest = total - shares.iter().sum::<u64>();
+    let n = shares.len() as u64;
+    for (place, &i) in (0..).zip(&by_remainder) {
+        shares[i] += rest / n + u64::from(place < rest % n);
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_remainders_get_what_the_floors_leave() {
+        assert_eq!(largest_remainder(&[5.0, 3.0, 2.0], 11), [6, 3, 2]); // 5.5, 3.3, 2.2
+        assert_eq!(largest_remainder(&[1.0, 1.0, 1.0], 2), [1, 1, 0]);
+        assert_eq!(largest_remainder(&[1.0, 1.0], u64::MAX), [u64::MAX / 2 + 1, u64::MAX / 2]);
+        assert_eq!(largest_remainder(&[f64::MAX, f64::MAX], 10), [5, 5]);
+        assert!(largest_remainder(&[], 10).is_empty());
+    }
+
+    #[test]
+    fn what_is_above_the_most_goes_to_the_others() {
+        assert_eq!(budgets(&[8.0, 1.0, 1.0], 100, 40), [40, 30, 30]);
+        assert_eq!(budgets(&[8.0, f64::NAN, -1.0], 100, 40), [40, 30, 30]);
+        assert_eq!(budgets(&[8.0, 1.0], 100, 40), [40, 40]);
+        assert_eq!(budgets(&[0.0, 0.0], 5, 40), [3, 2]);
+    }
 }

@@ -27,7 +27,8 @@ use split::Draft;
 /// How a node is cut in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartitionRule {
-    /// Spherical 2-means: at most 8 Lloyd iterations from a pair of far points; the median where one side is 4 times the other.
+    /// Spherical 2-means: at most 8 Lloyd iterations from a pair of far points. Where one side of more than 4096 patches is over 4
+    /// times the other, [`PartitionRule::MaxCut`].
     #[default]
     Caps,
     /// Ising ground state with couplings equal to the cosines and no magnetisation: two halves of equal size that are similar

@@ -83,8 +83,16 @@ impl CapTree<'_> {
     /// [`QueryError`] of the first query that has one.
     pub fn knn_many(&self, queries: Rows<'_>, k: usize, effort: Effort) -> Result<Vec<Vec<Neighbour>>, QueryError> {
         let units: Vec<Vec<f32>> = (0..queries.len()).map(|i| self.query(queries.row(i))).collect::<Result<_, _>>()?;
-        let mut found: Vec<Option<Vec<Neighbour>>> =
-            units.par_iter().map(|query| self.best_first(query, k, effort)).collect();
+        // Queries that look at the same nodes one after the other find them in the cache.
+        let mut by_leaf: Vec<(u32, usize)> =
+            units.par_iter().enumerate().map(|(i, query)| (self.nearest_leaf(query), i)).collect();
+        by_leaf.sort_unstable();
+        let sorted: Vec<(usize, Option<Vec<Neighbour>>)> =
+            by_leaf.into_par_iter().map(|(_, i)| (i, self.best_first(&units[i], k, effort))).collect();
+        let mut found = vec![None; queries.len()];
+        for (i, nearest) in sorted {
+            found[i] = nearest;
+        }
         let open: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
         for block in open.chunks(BLOCK) {
             let queries: Vec<&[f32]> = block.iter().map(|&i| units[i].as_slice()).collect();
@@ -168,6 +176,16 @@ impl CapTree<'_> {
 
     fn neighbour(&self, id: u32, product: f32) -> Neighbour {
         Neighbour { id, cosine: (product * self.inverse_norms[id as usize]).clamp(-1.0, 1.0) }
+    }
+
+    /// The leaf that one comes to by always going to the child with the nearer centroid; 0 without nodes.
+    fn nearest_leaf(&self, query: &[f32]) -> u32 {
+        let mut node = 0;
+        while let Some([left, right]) = self.parts.nodes.get(node as usize).and_then(|facts| facts.children) {
+            let [a, b] = [left, right].map(|child| dot(self.centroid(child as usize), query));
+            node = if b > a { right } else { left };
+        }
+        node
     }
 
     /// `None` when the tree is of no use: all rows have to be looked at.
