@@ -87,14 +87,21 @@ pub(crate) fn cell_radius(order: u8) -> f64 {
     angle_between(direction((2.0f64 / 3.0).acos(), PI / (4.0 * n_side)), corner) * (1.0 + 1e-9) + 1e-12
 }
 
-/// The bits of `x`, one into every second.
+/// The low 16 bits of `x`, one into every second.
 fn spread(x: u64) -> u64 {
-    (0..MAX_ORDER).fold(0, |spread, bit| spread | (x >> bit & 1) << (2 * bit))
+    let x = (x | x << 8) & 0x00FF_00FF;
+    let x = (x | x << 4) & 0x0F0F_0F0F;
+    let x = (x | x << 2) & 0x3333_3333;
+    (x | x << 1) & 0x5555_5555
 }
 
-/// Every second bit of `x`.
+/// Every second of the low 32 bits of `x`: the inverse of [`spread`].
 fn gather(x: u64) -> u64 {
-    (0..MAX_ORDER).fold(0, |gathered, bit| gathered | (x >> (2 * bit) & 1) << bit)
+    let x = x & 0x5555_5555;
+    let x = (x | x >> 1) & 0x3333_3333;
+    let x = (x | x >> 2) & 0x0F0F_0F0F;
+    let x = (x | x >> 4) & 0x00FF_00FF;
+    (x | x >> 8) & 0xFFFF
 }
 
 #[cfg(test)]

@@ -40,9 +40,11 @@ pub enum QueryError {
 /// A node that may hold results. The one to be opened first is the greatest.
 #[derive(PartialEq)]
 struct Candidate {
-    /// The largest cosine that a member can have; what a beam goes by is that of the centroid instead.
+    /// The bound, or the centroid's cosine where a beam goes by that.
     priority: f64,
     centroid: f32,
+    /// The largest cosine that a member can have.
+    bound: f64,
     node: u32,
 }
 
@@ -125,7 +127,7 @@ impl CapTree<'_> {
         let mut found = Vec::new();
         let mut stack: Vec<u32> = if self.is_empty() { Vec::new() } else { vec![0] };
         while let Some(node) = stack.pop() {
-            if self.candidate(&unit, node, Effort::Exact).priority < cone.cosine {
+            if self.bound(dot(self.centroid(node as usize), &unit), node) < cone.cosine {
                 continue;
             }
             match self.parts.nodes[node as usize].children {
@@ -196,9 +198,12 @@ impl CapTree<'_> {
             open.push(self.candidate(query, 0, effort));
         }
         let (mut leaves, mut looked_at) = (0, 0);
-        while let Some(Candidate { priority, node, .. }) = open.pop() {
-            if effort == Effort::Exact && priority < f64::from(nearest.threshold()) {
-                break;
+        while let Some(Candidate { bound, node, .. }) = open.pop() {
+            if bound < f64::from(nearest.threshold()) {
+                match effort {
+                    Effort::Exact => break,
+                    Effort::Beam(_) => continue,
+                }
             }
             if let Some(children) = self.parts.nodes[node as usize].children {
                 looked_at += children.len();
@@ -221,11 +226,12 @@ impl CapTree<'_> {
 
     fn candidate(&self, query: &[f32], node: u32, effort: Effort) -> Candidate {
         let centroid = dot(self.centroid(node as usize), query);
+        let bound = self.bound(centroid, node);
         let priority = match effort {
-            Effort::Exact => self.bound(centroid, node),
+            Effort::Exact => bound,
             Effort::Beam(_) => f64::from(centroid),
         };
-        Candidate { priority, centroid, node }
+        Candidate { priority, centroid, bound, node }
     }
 
     /// The largest cosine that a search can compute for a member of a node, from the computed cosine of query and centroid.

@@ -78,9 +78,9 @@ fn queries(values: &[f32], dim: usize, n: usize) -> Vec<f32> {
     let query = |i: usize| -> Vec<f32> {
         match i % 4 {
             0 => rows.row(i % rows.len()).to_vec(),
-            1 => {
-                (0..dim).map(|j| if j == i / 4 % dim { if i / 4 % 2 == 0 { 1.0 } else { -1.0 } } else { 0.0 }).collect()
-            }
+            1 => (0..dim)
+                .map(|j| if j == i / 4 % dim { if (i / 4).is_multiple_of(2) { 1.0 } else { -1.0 } } else { 0.0 })
+                .collect(),
             2 => {
                 let near = rows.row(uniform(1, i as u64).mul_add(rows.len() as f64, 0.0) as usize);
                 near.iter().zip(noise(4, i as u64, dim)).map(|(x, e)| x + 0.05 * e).collect()

@@ -82,7 +82,7 @@ fn energies_are_the_formula() {
     let surroundings = Surroundings {
         radii: &[100.0, 200.0, 300.0, 200.0],
         radius_range: [100.0, 300.0],
-        entropies: Some(&[0.0, 5.560_681_6, 1.0, f32::NAN]),
+        entropies: Some(&[0.0, 5.560_682, 1.0, f32::NAN]),
         graph: Some(&graph),
     };
     let query = Query { vector: &[2.0, 0.0], radius: Some(200.0) };

@@ -68,7 +68,8 @@ impl Owned {
 
 /// What `work` gives on 1, 2 and 8 threads, which has to be the same.
 pub(crate) fn on_any_number_of_threads<T: Send + PartialEq + std::fmt::Debug>(work: impl Fn() -> T + Sync) -> T {
-    let on = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().unwrap().install(&work);
+    let pool = |n| rayon::ThreadPoolBuilder::new().num_threads(n).build().expect("threads can be started");
+    let on = |n| pool(n).install(&work);
     let (one, two, eight) = (on(1), on(2), on(8));
     assert!(one == two && two == eight, "the number of threads shows");
     one
