@@ -152,6 +152,34 @@ mod tests {
         assert_eq!(cell_of([0.0, 0.0, -1.0], 1), 32);
     }
 
+    /// Sums over 1000 points on a spiral of `(i + 1) * ang2pix(2^order, theta_i, phi_i, nest=True)`, by healpy 1.20.1.
+    #[test]
+    fn cells_are_those_of_healpy() {
+        const SUMS: [u64; 13] = [
+            3_610_534,
+            15_085_637,
+            61_047_170,
+            244_911_084,
+            980_372_207,
+            3_922_225_769,
+            15_689_658_414,
+            62_759_385_679,
+            251_038_306_027,
+            1_004_153_973_766,
+            4_016_616_642_906,
+            16_066_467_316_660,
+            64_265_870_008_764,
+        ];
+        for (order, expected) in (0..).zip(SUMS) {
+            let cell = |i: u32| {
+                let theta = (1.0 - f64::from(2 * i + 1) / 1000.0).acos();
+                let phi = (f64::from(i) * 2.399_963_229_728_653).rem_euclid(2.0 * PI);
+                u64::from(i + 1) * cell_of(direction(theta, phi), order)
+            };
+            assert_eq!((0..1000).map(cell).sum::<u64>(), expected, "order {order}");
+        }
+    }
+
     #[test]
     fn cells_have_the_same_area() {
         let mut counts = [0u32; 48];

@@ -13,9 +13,11 @@ use crate::cosine::{dot, dot_two, rounding, squared_chord, unit};
 use crate::parallel::map_chunks;
 
 /// A search that has computed this part of all cosines has no use of the tree: it goes on by looking at every row, in order.
-const GIVES_UP_AFTER: usize = 4;
+const GIVES_UP_AFTER: usize = 8;
 /// Queries that look at every row together.
 const BLOCK: usize = 64;
+/// Queries of a batch that try the tree first. When most of them give up, the others do not try.
+const PROBES: usize = 32;
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -85,15 +87,12 @@ impl CapTree<'_> {
     /// [`QueryError`] of the first query that has one.
     pub fn knn_many(&self, queries: Rows<'_>, k: usize, effort: Effort) -> Result<Vec<Vec<Neighbour>>, QueryError> {
         let units: Vec<Vec<f32>> = (0..queries.len()).map(|i| self.query(queries.row(i))).collect::<Result<_, _>>()?;
-        // Queries that look at the same nodes one after the other find them in the cache.
-        let mut by_leaf: Vec<(u32, usize)> =
-            units.par_iter().enumerate().map(|(i, query)| (self.nearest_leaf(query), i)).collect();
-        by_leaf.sort_unstable();
-        let sorted: Vec<(usize, Option<Vec<Neighbour>>)> =
-            by_leaf.into_par_iter().map(|(_, i)| (i, self.best_first(&units[i], k, effort))).collect();
-        let mut found = vec![None; queries.len()];
-        for (i, nearest) in sorted {
-            found[i] = nearest;
+        let mut found = vec![None; units.len()];
+        let every = units.len().div_ceil(PROBES).max(1);
+        let (probes, others): (Vec<usize>, Vec<usize>) = (0..units.len()).partition(|i| i.is_multiple_of(every));
+        self.search_in_turn(&units, &probes, k, effort, &mut found);
+        if probes.iter().filter(|&&i| found[i].is_none()).count() * 2 <= probes.len() {
+            self.search_in_turn(&units, &others, k, effort, &mut found);
         }
         let open: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
         for block in open.chunks(BLOCK) {
@@ -103,6 +102,22 @@ impl CapTree<'_> {
             }
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Searches for the `wanted` of `units`, those that look at the same nodes one after the other: they find them in the cache.
+    fn search_in_turn(
+        &self,
+        units: &[Vec<f32>],
+        wanted: &[usize],
+        k: usize,
+        effort: Effort,
+        found: &mut [Option<Vec<Neighbour>>],
+    ) {
+        let mut by_leaf: Vec<(u32, usize)> = wanted.par_iter().map(|&i| (self.nearest_leaf(&units[i]), i)).collect();
+        by_leaf.sort_unstable();
+        let nearest: Vec<Option<Vec<Neighbour>>> =
+            by_leaf.par_iter().map(|&(_, i)| self.best_first(&units[i], k, effort)).collect();
+        by_leaf.iter().zip(nearest).for_each(|(&(_, i), nearest)| found[i] = nearest);
     }
 
     /// What [`CapTree::knn_many`] finds, by looking at every row: the referee of the tree.
@@ -125,16 +140,22 @@ impl CapTree<'_> {
     pub fn cone(&self, query: &[f32], half_angle: f64) -> Result<Vec<Neighbour>, QueryError> {
         let (unit, cone) = (self.query(query)?, Cone::new(query, half_angle, self.rows.dim())?);
         let mut found = Vec::new();
+        let mut looked_at = 0;
         let mut stack: Vec<u32> = if self.is_empty() { Vec::new() } else { vec![0] };
         while let Some(node) = stack.pop() {
             if self.bound(dot(self.centroid(node as usize), &unit), node) < cone.cosine {
                 continue;
             }
-            match self.parts.nodes[node as usize].children {
-                Some(children) => stack.extend(children),
-                None => {
-                    found.extend(self.members(node as usize).iter().filter_map(|&id| self.in_cone(&unit, &cone, id)))
-                }
+            if let Some(children) = self.parts.nodes[node as usize].children {
+                stack.extend(children);
+                looked_at += children.len();
+                continue;
+            }
+            let members = self.members(node as usize);
+            found.extend(members.iter().filter_map(|&id| self.in_cone(&unit, &cone, id)));
+            looked_at += members.len();
+            if looked_at > self.len() / GIVES_UP_AFTER && !stack.is_empty() {
+                return Ok(self.scan_cone(&unit, &cone));
             }
         }
         found.sort_unstable();
@@ -148,10 +169,18 @@ impl CapTree<'_> {
     /// As [`CapTree::cone`].
     pub fn cone_brute_force(&self, query: &[f32], half_angle: f64) -> Result<Vec<Neighbour>, QueryError> {
         let (unit, cone) = (self.query(query)?, Cone::new(query, half_angle, self.rows.dim())?);
-        let mut found: Vec<Neighbour> =
-            self.parts.order.iter().filter_map(|&id| self.in_cone(&unit, &cone, id)).collect();
+        Ok(self.scan_cone(&unit, &cone))
+    }
+
+    fn scan_cone(&self, unit: &[f32], cone: &Cone<'_>) -> Vec<Neighbour> {
+        let with_direction = |id: &usize| self.inverse_norms[*id] > 0.0;
+        let chunks = map_chunks(self.rows.len(), |range| {
+            let members = range.filter(with_direction).filter_map(|id| self.in_cone(unit, cone, id as u32));
+            members.collect::<Vec<_>>()
+        });
+        let mut found = chunks.concat();
         found.sort_unstable();
-        Ok(found)
+        found
     }
 
     fn in_cone(&self, unit: &[f32], cone: &Cone<'_>, id: u32) -> Option<Neighbour> {
