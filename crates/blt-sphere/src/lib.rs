@@ -25,7 +25,7 @@ pub use cap_tree::{
 };
 pub use cells::{Cell, CellDirectory, Cone, Region};
 pub use field::{Grid, Peak, PeakOptions};
-pub use graph::{Graph, WalkOptions, bounded_coherence};
+pub use graph::{Graph, WalkOptions};
 pub use harmonics::{Harmonics, HarmonicsError, Spectrum};
 pub use legendre::MAX_BAND_LIMIT;
 pub use navigate::{EnergyWeights, NavigateOptions, Query, Ranked, Surroundings, Visit, budgets, navigate, rank};

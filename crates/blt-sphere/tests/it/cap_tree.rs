@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use blt_sphere::{CapTree, Effort, Neighbour, PartitionRule, PartsError, QueryError, Rows, TreeOptions, recall_at_k};
 
-use crate::synthetic::{Owned, clustered, noise, on_any_number_of_threads, scattered, uniform};
+use crate::points::{Owned, clustered, noise, on_any_number_of_threads, scattered, uniform};
 
 const RULES: [PartitionRule; 4] =
     [PartitionRule::Caps, PartitionRule::MaxCut, PartitionRule::Axis, PartitionRule::Hybrid];

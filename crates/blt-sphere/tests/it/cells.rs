@@ -4,7 +4,7 @@ use std::f64::consts::{PI, TAU};
 
 use blt_sphere::{CellDirectory, Cone, Region};
 
-use crate::synthetic::{Owned, on_any_number_of_threads, uniform};
+use crate::points::{Owned, on_any_number_of_threads, uniform};
 
 #[test]
 fn every_patch_is_in_one_cell_that_its_place_names() {

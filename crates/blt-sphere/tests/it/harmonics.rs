@@ -4,7 +4,7 @@ use std::f64::consts::{PI, TAU};
 
 use blt_sphere::{Harmonics, HarmonicsError, MAX_BAND_LIMIT, PeakOptions};
 
-use crate::synthetic::{Owned, normal, on_any_number_of_threads, uniform};
+use crate::points::{Owned, normal, on_any_number_of_threads, uniform};
 
 fn at(theta: f64, phi: f64, band_limit: usize) -> Harmonics {
     Harmonics::analyze(&[theta], &[phi], &[1.0], band_limit).expect("finite numbers")

@@ -5,4 +5,4 @@ mod cells;
 mod harmonics;
 mod navigation;
 mod partitions;
-mod synthetic;
+mod points;

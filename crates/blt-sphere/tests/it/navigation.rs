@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use blt_sphere::{
     CapTree, Effort, EnergyWeights, Graph, NavigateOptions, Query, Rows, Surroundings, TreeOptions, WalkOptions,
-    bounded_coherence, budgets, navigate, rank,
+    budgets, navigate, rank,
 };
 use proptest::prelude::*;
 
-use crate::synthetic::{Owned, clustered, on_any_number_of_threads};
+use crate::points::{Owned, clustered, on_any_number_of_threads};
 
 #[test]
 fn the_graph_joins_nearest_neighbours_both_ways() {
@@ -62,15 +62,6 @@ fn walks_go_to_the_most_coherent_neighbour() {
     // Of 1's neighbours only 0 and 4 have large weights.
     assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 0.7, 1.0], WalkOptions { top_k: 2, ..all }), [0, 1, 4]);
     assert_eq!(graph.walk(&[1.0; 6], 5, &all), [5]);
-}
-
-#[test]
-fn bounded_coherence_is_half_at_the_medians() {
-    let coherence = bounded_coherence(&[1.0, 2.0, 60.0, 0.0, f32::NAN], &[0.5, 1.0, 0.0, 3.0, 1.0]);
-    assert_eq!((coherence[1], coherence[2], coherence[3]), (0.5, 1.0, 0.0));
-    assert!(coherence[0] > 0.0 && coherence[0] < 0.5 && coherence[4].is_nan());
-    assert_eq!(bounded_coherence(&[0.0], &[0.0]), [0.5]);
-    assert!(bounded_coherence(&[], &[]).is_empty());
 }
 
 #[test]
