@@ -140,6 +140,21 @@ impl<'a> CapTree<'a> {
         self.parts.centroid(node)
     }
 
+    /// The first node that is the leaf of a patch outside of the cap of that leaf or of a node above it; `None` in a sound tree. What a
+    /// search passes over by such a cap, it may miss.
+    pub fn broken_leaf(&self) -> Option<usize> {
+        let nodes = &self.parts.nodes;
+        let sound = |node: usize| {
+            let path = std::iter::successors(Some(node), |&node| nodes[node].parent.map(|parent| parent as usize));
+            path.into_iter().all(|cap| {
+                let least = nodes[cap].cap_angle.cos() - rounding(self.rows.dim());
+                let holds = |&id: &u32| f64::from(self.cosine(self.centroid(cap), id)) >= least;
+                self.members(node).iter().all(holds)
+            })
+        };
+        (0..nodes.len()).into_par_iter().find_first(|&node| nodes[node].children.is_none() && !sound(node))
+    }
+
     /// Whether rows, radii, prominences or zones are others than those the tree was built from. Reads all rows.
     pub fn is_stale(&self, places: Places<'_>) -> bool {
         places.len() != self.rows.len() || fingerprint(self.rows, places) != self.parts.fingerprint

@@ -219,6 +219,17 @@ fn a_tree_of_other_inputs_is_stale() {
 }
 
 #[test]
+fn a_cap_that_does_not_hold_its_patches_is_found() {
+    let values = clustered(20, 500, 6, 5, 0.3);
+    let mut parts = build(&values, 6, PartitionRule::Caps).into_parts();
+    assert_eq!(CapTree::from_parts(Rows::new(&values, 6), parts.clone()).unwrap().broken_leaf(), None);
+    let first = parts.nodes.iter().position(|node| node.children.is_none()).unwrap();
+    parts.nodes[0].cap_angle *= 0.5;
+    let found = CapTree::from_parts(Rows::new(&values, 6), parts).unwrap().broken_leaf();
+    assert!(found.is_some_and(|leaf| leaf >= first));
+}
+
+#[test]
 fn parts_that_are_no_tree_are_refused() {
     let values = clustered(16, 300, 4, 5, 0.3);
     let rows = Rows::new(&values, 4);
