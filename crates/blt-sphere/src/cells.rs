@@ -1,5 +1,6 @@
 //! The cell directory: patches by zone, HEALPix cell and shell, for questions about regions of the sphere.
 
+use std::f64::consts::PI;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -7,7 +8,7 @@ use rayon::prelude::*;
 use crate::Places;
 use crate::cap_tree::range;
 use crate::healpix::{MAX_ORDER, cell_of, cell_radius, centre, n_cells};
-use crate::places::{angle_between, direction, within};
+use crate::places::{angle_between, direction, squared_chord};
 
 /// Most patches in a cell, if a finer order can help it.
 const CROWDED: usize = 64;
@@ -20,6 +21,8 @@ pub struct CellDirectory {
     cells: Vec<Cell>,
     /// Patches cell by cell, ascending inside a cell.
     patches: Vec<u32>,
+    /// Unit vectors of those.
+    directions: Vec<[f64; 3]>,
     left_out: Vec<u32>,
 }
 
@@ -108,7 +111,10 @@ impl CellDirectory {
             cells.push(cell(members, first, places));
             first += members.len() as u32;
         }
-        Self { order, cells, patches: finest.into_iter().map(|(_, id)| id).collect(), left_out }
+        let patches: Vec<u32> = finest.into_iter().map(|(_, id)| id).collect();
+        let directions =
+            patches.par_iter().map(|&id| direction(places.theta[id as usize], places.phi[id as usize])).collect();
+        Self { order, cells, patches, directions, left_out }
     }
 
     /// HEALPix order of the cells.
@@ -137,26 +143,32 @@ impl CellDirectory {
     ///
     /// Panics when `places` are of fewer patches than the directory.
     pub fn query(&self, places: Places<'_>, region: &Region) -> Vec<u32> {
-        let mut found = Vec::new();
+        let mut search =
+            Search { directory: self, places, region, axis: region.cone.map(Axis::new), found: Vec::new() };
         for zone in 0..4 {
-            if region.zone.is_none_or(|wanted| wanted == zone) {
-                let all = self.run(zone, 0..n_cells(self.order));
-                self.descend(places, region, all, zone, None, &mut found);
+            let all = self.run(zone, 0..n_cells(self.order));
+            if region.zone.is_none_or(|wanted| wanted == zone) && !all.is_empty() {
+                search.descend(zone, all, None);
             }
         }
-        found.sort_unstable();
-        found
+        search.found.sort_unstable();
+        search.found
     }
 
     /// What [`CellDirectory::query`] finds, by looking at every patch.
+    ///
+    /// # Panics
+    ///
+    /// As [`CellDirectory::query`].
     pub fn query_brute_force(&self, places: Places<'_>, region: &Region) -> Vec<u32> {
-        let mut found: Vec<u32> =
-            self.patches.iter().copied().filter(|&id| region.holds(places, id as usize)).collect();
-        found.sort_unstable();
-        found
+        let mut search =
+            Search { directory: self, places, region, axis: region.cone.map(Axis::new), found: Vec::new() };
+        search.look_at(0..self.patches.len());
+        search.found.sort_unstable();
+        search.found
     }
 
-    /// Places in `cells` of the nested cells `range` of a zone.
+    /// Which of `cells` are of the nested cells `range` of a zone.
     fn run(&self, zone: u8, range: Range<u64>) -> Range<usize> {
         let at = |cell: u64| {
             let key = u64::from(zone) << 62 | cell << 32;
@@ -164,63 +176,110 @@ impl CellDirectory {
         };
         at(range.start)..at(range.end)
     }
+}
 
-    /// Looks into the cells `run`, all of them in the cell `(order, number)` or anywhere on the sphere.
-    fn descend(
-        &self,
-        places: Places<'_>,
-        region: &Region,
-        run: Range<usize>,
-        zone: u8,
-        inside: Option<(u8, u64)>,
-        found: &mut Vec<u32>,
-    ) {
-        let (mut all_inside, mut done) = (region.cone.is_none(), false);
-        if let (Some(cone), Some((order, number))) = (region.cone, inside) {
-            let (distance, radius) =
-                (angle_between(direction(cone.theta, cone.phi), centre(number, order)), cell_radius(order));
-            if !(distance - radius <= cone.half_angle) {
-                return;
-            }
-            (all_inside, done) = (distance + radius < cone.half_angle, order == self.order);
-        }
-        if run.is_empty() {
-            return;
-        }
-        if all_inside || done || run.len() == 1 {
-            for cell in &self.cells[run] {
-                if region.may_hold(cell) {
-                    let members = &self.patches[cell.first as usize..(cell.first + cell.len) as usize];
-                    found.extend(members.iter().filter(|&&id| region.holds(places, id as usize)));
-                }
-            }
-            return;
+/// A region on its way through a directory.
+struct Search<'s> {
+    directory: &'s CellDirectory,
+    places: Places<'s>,
+    region: &'s Region,
+    axis: Option<Axis>,
+    found: Vec<u32>,
+}
+
+impl Search<'_> {
+    /// Looks into the cells `run`, not empty, all of them in the HEALPix cell `(order, number)` or anywhere on the sphere.
+    fn descend(&mut self, zone: u8, run: Range<usize>, inside: Option<(u8, u64)>) {
+        let last = inside.is_some_and(|(order, _)| order == self.directory.order);
+        let overlap = match (&self.axis, inside) {
+            (None, _) => Overlap::Whole,
+            (Some(_), None) => Overlap::Part,
+            (Some(axis), Some((order, number))) => axis.overlap(number, order),
+        };
+        match overlap {
+            Overlap::None => return,
+            Overlap::Part if !last && run.len() > 1 => {}
+            _ => return run.for_each(|cell| self.look_into(cell)),
         }
         let (order, children) = match inside {
             None => (0, 0..12),
             Some((order, number)) => (order + 1, 4 * number..4 * number + 4),
         };
-        let bits = 2 * (self.order - order);
+        let bits = 2 * (self.directory.order - order);
         for child in children {
-            let run = self.run(zone, child << bits..(child + 1) << bits);
+            let run = self.directory.run(zone, child << bits..(child + 1) << bits);
             if !run.is_empty() {
-                self.descend(places, region, run, zone, Some((order, child)), found);
+                self.descend(zone, run, Some((order, child)));
+            }
+        }
+    }
+
+    fn look_into(&mut self, cell: usize) {
+        let cell = &self.directory.cells[cell];
+        if self.region.may_hold(cell) {
+            self.look_at(cell.first as usize..(cell.first + cell.len) as usize);
+        }
+    }
+
+    fn look_at(&mut self, patches: Range<usize>) {
+        for (&id, &direction) in self.directory.patches[patches.clone()].iter().zip(&self.directory.directions[patches])
+        {
+            if self.axis.as_ref().is_none_or(|axis| axis.holds(direction))
+                && self.region.holds(self.places, id as usize)
+            {
+                self.found.push(id);
             }
         }
     }
 }
 
+/// How much of a cell is in a cone, as far as circles around cells tell.
+enum Overlap {
+    None,
+    Part,
+    Whole,
+}
+
+/// A cone, ready to be compared with many directions. Compares chords, which small angles need.
+struct Axis {
+    direction: [f64; 3],
+    half_angle: f64,
+    squared_chord: f64,
+}
+
+impl Axis {
+    fn new(cone: Cone) -> Self {
+        let squared_chord = match cone.half_angle {
+            all if all >= PI => f64::INFINITY,
+            some if some >= 0.0 => (2.0 * (some / 2.0).sin()).powi(2),
+            _ => f64::NAN,
+        };
+        Self { direction: direction(cone.theta, cone.phi), half_angle: cone.half_angle, squared_chord }
+    }
+
+    fn holds(&self, direction: [f64; 3]) -> bool {
+        squared_chord(self.direction, direction) <= self.squared_chord
+    }
+
+    fn overlap(&self, cell: u64, order: u8) -> Overlap {
+        let (distance, radius) = (angle_between(self.direction, centre(cell, order)), cell_radius(order));
+        if distance - radius > self.half_angle {
+            Overlap::None
+        } else if distance + radius < self.half_angle {
+            Overlap::Whole
+        } else {
+            Overlap::Part
+        }
+    }
+}
+
 impl Region {
-    /// Whether patch `i` is in the region.
+    /// Whether patch `i` is in the region, but for the cone.
     fn holds(&self, places: Places<'_>, i: usize) -> bool {
         let (radius, prominence) = (places.radii[i], f64::from(places.prominence[i]));
         self.zone.is_none_or(|zone| zone == places.zones[i])
             && self.radius.is_none_or(|[low, high]| low <= radius && radius <= high)
             && self.min_prominence.is_none_or(|least| prominence >= least)
-            && self.cone.is_none_or(|cone| {
-                let axis = direction(cone.theta, cone.phi);
-                places.direction(i).is_some_and(|u| cone.half_angle >= 0.0 && within(axis, u, cone.half_angle))
-            })
     }
 
     /// Whether some patch of `cell` could be, by its ranges.

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use crate::cells::Cone;
 use crate::harmonics::Harmonics;
 use crate::legendre::{Legendre, Power, place};
-use crate::places::{direction, within};
+use crate::places::{angle_between, direction};
 
 /// Values on rings of points: ring `j` of `n_theta` at `theta = pi (j + 1/2) / n_theta`, point `k` of `n_phi` at
 /// `phi = 2 pi k / n_phi`. No ring is at a pole.
@@ -124,7 +124,8 @@ impl Grid {
         for i in maxima {
             let (theta, phi) = self.place(i);
             let u = direction(theta, phi);
-            if kept.len() < options.most && kept.iter().all(|(other, _)| !within(*other, u, options.separation)) {
+            if kept.len() < options.most && kept.iter().all(|(other, _)| angle_between(*other, u) > options.separation)
+            {
                 let cone = Cone { theta, phi, half_angle: options.half_angle };
                 kept.push((u, Peak { cone, height: self.values[i] }));
             }

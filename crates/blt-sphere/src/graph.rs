@@ -145,26 +145,3 @@ impl CapTree<'_> {
         Graph::from_edges(self.rows().len(), edges)
     }
 }
-
-/// Coherence between 0 and 1 of each patch: `p^2 / (p^2 + h)`, prominence `p` and entropy `h` each over their median. The raw
-/// `prominence^2 / entropy` spans many decades. NaN where prominence or entropy is.
-///
-/// # Panics
-///
-/// Panics when the slices differ in length.
-pub fn bounded_coherence(prominence: &[f32], entropies: &[f32]) -> Vec<f64> {
-    assert_eq!(prominence.len(), entropies.len(), "one prominence and one entropy a patch");
-    let (p_median, h_median) = (median(prominence), median(entropies));
-    let bounded = |(&p, &h): (&f32, &f32)| {
-        let (p, h) = ((f64::from(p) / p_median).powi(2), f64::from(h) / h_median);
-        if p + h == 0.0 { 0.5 } else { p / (p + h) }
-    };
-    prominence.iter().zip(entropies).map(bounded).collect()
-}
-
-/// The upper median of the numbers that are finite and above 0; 1 when there is none.
-fn median(values: &[f32]) -> f64 {
-    let mut values: Vec<f32> = values.iter().copied().filter(|value| value.is_finite() && *value > 0.0).collect();
-    values.sort_by(f32::total_cmp);
-    values.get(values.len() / 2).map_or(1.0, |&median| f64::from(median))
-}

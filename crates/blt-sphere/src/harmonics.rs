@@ -6,7 +6,7 @@
 use std::f64::consts::PI;
 
 use crate::legendre::{Legendre, MAX_BAND_LIMIT, Power, place};
-use crate::parallel::map_chunks;
+use crate::parallel::{map_chunks, sum};
 use crate::places::direction;
 
 /// Points that go through the recurrence together, in the first-level cache.
@@ -126,27 +126,23 @@ impl Harmonics {
     }
 
     fn of(n: usize, point: impl Fn(usize) -> (f64, f64, f64) + Sync, legendre: &Legendre) -> Self {
+        let mut coefficients = vec![0.0; (legendre.band_limit() + 1).pow(2)];
         let chunks = map_chunks(n, |range| {
-            let mut sums = vec![0.0; (legendre.band_limit() + 1).pow(2)];
-            let mut squared_weights = 0.0;
-            let indices: Vec<usize> = range.collect();
-            for block in indices.chunks(BLOCK) {
+            let mut sums = vec![0.0; coefficients.len()];
+            for first in range.clone().step_by(BLOCK) {
                 let mut points = Block::default();
-                for &i in block {
+                for i in first..range.end.min(first + BLOCK) {
                     let (theta, phi, weight) = point(i);
                     points.push(direction(theta, phi), weight);
-                    squared_weights += weight * weight;
                 }
                 points.add_to(&mut sums, legendre);
             }
-            (sums, squared_weights)
+            sums
         });
-        let mut coefficients = vec![0.0; (legendre.band_limit() + 1).pow(2)];
-        let mut squared_weights = 0.0;
-        for (sums, squares) in chunks {
+        for sums in chunks {
             coefficients.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
-            squared_weights += squares;
         }
+        let squared_weights = sum(n, |i| point(i).2.powi(2));
         Self { band_limit: legendre.band_limit(), coefficients, squared_weights, n_points: n }
     }
 

@@ -59,7 +59,7 @@ pub use coherence::{Lasing, coherence01};
 pub use ebm::{Ebm, EbmReport, EdgeLabel, Energy, Hyperedge, Ising, LabelWeights, expand};
 pub use field::{Grid, Peak, PeakOptions};
 pub use fill::{ChartSource, FillError, FillOptions, Placement, RadialOptions, Stats, fill};
-pub use graph::{Graph, WalkOptions, bounded_coherence};
+pub use graph::{Graph, WalkOptions};
 pub use harmonics::{Harmonics, HarmonicsError, Spectrum};
 pub use legendre::MAX_BAND_LIMIT;
 pub use navigate::{EnergyWeights, NavigateOptions, Query, Ranked, Surroundings, Visit, budgets, navigate, rank};

@@ -123,26 +123,55 @@ pub fn rank(
     surroundings: &Surroundings<'_>,
     weights: &EnergyWeights,
 ) -> Result<Vec<Ranked>, QueryError> {
-    let unit = tree.query(query.vector)?;
-    let hops = match (surroundings.graph, tree.knn(query.vector, 1, Effort::Exact)?.first()) {
-        (Some(graph), Some(nearest)) => Some(graph.hops(nearest.id, FAR)),
-        _ => None,
-    };
-    let [r_min, r_max] = surroundings.radius_range;
-    let energy = |id: u32| {
-        let i = id as usize;
-        let radius =
-            query.radius.filter(|_| r_max > r_min).map_or(0.0, |r| (surroundings.radii[i] - r) / (r_max - r_min));
-        let entropy = surroundings.entropies.map_or(0.0, |entropies| f64::from(entropies[i]) / MAX_ENTROPY);
-        let graph = hops.as_ref().map_or(0.0, |hops| f64::from(hops[i].unwrap_or(FAR)) / f64::from(FAR));
-        weights.radius * radius * radius + weights.entropy * entropy + weights.graph * graph
-            - f64::from(tree.cosine(&unit, id))
-    };
-    let mut ranked: Vec<Ranked> = patches.into_iter().map(|id| Ranked { id, energy: energy(id) }).collect();
-    ranked.sort_by(|a, b| {
-        a.energy.is_nan().cmp(&b.energy.is_nan()).then(a.energy.total_cmp(&b.energy)).then(a.id.cmp(&b.id))
-    });
-    Ok(ranked)
+    Ok(Energies::new(tree, query, surroundings, weights)?.rank(patches))
+}
+
+/// What the energies of patches for one query have in common.
+struct Energies<'s> {
+    tree: &'s CapTree<'s>,
+    surroundings: &'s Surroundings<'s>,
+    weights: &'s EnergyWeights,
+    radius: Option<f64>,
+    /// The query at length 1.
+    unit: Vec<f32>,
+    /// From the patch that is nearest to the query.
+    hops: Option<Vec<Option<u32>>>,
+}
+
+impl<'s> Energies<'s> {
+    fn new(
+        tree: &'s CapTree<'s>,
+        query: Query<'_>,
+        surroundings: &'s Surroundings<'s>,
+        weights: &'s EnergyWeights,
+    ) -> Result<Self, QueryError> {
+        let unit = tree.query(query.vector)?;
+        let hops = match (surroundings.graph, tree.knn(query.vector, 1, Effort::Exact)?.first()) {
+            (Some(graph), Some(nearest)) => Some(graph.hops(nearest.id, FAR)),
+            _ => None,
+        };
+        Ok(Self { tree, surroundings, weights, radius: query.radius, unit, hops })
+    }
+
+    fn of(&self, id: u32) -> f64 {
+        let (i, [r_min, r_max]) = (id as usize, self.surroundings.radius_range);
+        let radius = match self.radius {
+            Some(radius) if r_max > r_min => (self.surroundings.radii[i] - radius) / (r_max - r_min),
+            _ => 0.0,
+        };
+        let entropy = self.surroundings.entropies.map_or(0.0, |entropies| f64::from(entropies[i]) / MAX_ENTROPY);
+        let graph = self.hops.as_ref().map_or(0.0, |hops| f64::from(hops[i].unwrap_or(FAR)) / f64::from(FAR));
+        self.weights.radius * radius * radius + self.weights.entropy * entropy + self.weights.graph * graph
+            - f64::from(self.tree.cosine(&self.unit, id))
+    }
+
+    fn rank(&self, patches: impl IntoIterator<Item = u32>) -> Vec<Ranked> {
+        let mut ranked: Vec<Ranked> = patches.into_iter().map(|id| Ranked { id, energy: self.of(id) }).collect();
+        ranked.sort_by(|a, b| {
+            a.energy.is_nan().cmp(&b.energy.is_nan()).then(a.energy.total_cmp(&b.energy)).then(a.id.cmp(&b.id))
+        });
+        ranked
+    }
 }
 
 /// Lays a cone around each of the partitions that a query activates most and fills it, within its budget, with the patches of least
@@ -170,13 +199,14 @@ pub fn navigate(
     let relevance: Vec<f64> = peaks.iter().map(|&k| f64::from(activations[k as usize])).collect();
     let budgets = budgets(&relevance, options.budget, options.cone_budget);
     let patch_bytes = 4 * tree.rows().dim() as u64;
+    let energies = Energies::new(tree, query, surroundings, &options.weights)?;
     let mut taken = vec![false; tree.rows().len()];
     let mut visits = Vec::new();
     for (&partition, budget) in peaks.iter().zip(budgets) {
         let half_angle = options.half_angle * (1.0 - 0.7 * coherence[partition as usize].clamp(0.0, 0.95));
         let found = tree.cone(partitions.centroid(partition), half_angle)?;
         let new = found.into_iter().map(|neighbour| neighbour.id).filter(|&id| !taken[id as usize]);
-        let mut patches = rank(tree, query, new, surroundings, &options.weights)?;
+        let mut patches = energies.rank(new);
         patches.truncate(usize::try_from(budget / patch_bytes).unwrap_or(usize::MAX));
         patches.iter().for_each(|patch| taken[patch.id as usize] = true);
         visits.push(Visit { partition, activation: activations[partition as usize], half_angle, budget, patches });
@@ -213,26 +243,45 @@ pub fn budgets(relevance: &[f64], total: u64, most: u64) -> Vec<u64> {
 
 /// `total` in parts proportional to `weights`, which are above 0 together: floors first, then one each by largest remainder.
 fn largest_remainder(weights: &[f64], total: u64) -> Vec<u64> {
-    let sum: f64 = weights.iter().sum();
-    let exact: Vec<f64> = weights.iter().map(|weight| weight / sum * total as f64).collect();
+    let largest = weights.iter().copied().fold(0.0, f64::max);
+    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
+    let exact: Vec<f64> = weights.iter().map(|weight| weight / largest / sum * total as f64).collect();
     let mut shares: Vec<u64> = exact.iter().map(|share| share.floor() as u64).collect();
-    let mut given: u64 = shares.iter().sum();
-    let mut ranked: Vec<usize> = (0..shares.len()).collect();
-    ranked.sort_by(|&i, &j| (exact[j] - exact[j].floor()).total_cmp(&(exact[i] - exact[i].floor())).then(i.cmp(&j)));
-    // Rounding of large totals can make the floors sum to a little more than the total, or leave more than one each.
-    for &i in ranked.iter().rev().cycle().take(2 * shares.len()) {
-        if given > total && shares[i] > 0 {
-            let back = (given - total).min(shares[i]);
-            shares[i] -= back;
-            given -= back;
-        }
+    let mut by_remainder: Vec<usize> = (0..shares.len()).collect();
+    by_remainder.sort_by(|&i, &j| exact[j].fract().total_cmp(&exact[i].fract()).then(i.cmp(&j)));
+    // Parts of large totals are rounded, so that their floors can sum to more than the total or leave more than one each.
+    let mut excess = shares.iter().map(|&share| u128::from(share)).sum::<u128>().saturating_sub(u128::from(total));
+    for &i in by_remainder.iter().rev() {
+        let back = u64::try_from(excess).unwrap_or(u64::MAX).min(shares[i]);
+        shares[i] -= back;
+        excess -= u128::from(back);
     }
-    let open = ranked.len() as u64;
-    if open > 0 {
-        let rest = total - given;
-        for (place, &i) in (0..).zip(&ranked) {
-            shares[i] += rest / open + u64::from(place < rest % open);
-        }
+    let rest = total - shares.iter().sum::<u64>();
+    let n = shares.len() as u64;
+    for (place, &i) in (0..).zip(&by_remainder) {
+        shares[i] += rest / n + u64::from(place < rest % n);
     }
     shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_remainders_get_what_the_floors_leave() {
+        assert_eq!(largest_remainder(&[5.0, 3.0, 2.0], 11), [6, 3, 2]); // 5.5, 3.3, 2.2
+        assert_eq!(largest_remainder(&[1.0, 1.0, 1.0], 2), [1, 1, 0]);
+        assert_eq!(largest_remainder(&[1.0, 1.0], u64::MAX), [u64::MAX / 2 + 1, u64::MAX / 2]);
+        assert_eq!(largest_remainder(&[f64::MAX, f64::MAX], 10), [5, 5]);
+        assert!(largest_remainder(&[], 10).is_empty());
+    }
+
+    #[test]
+    fn what_is_above_the_most_goes_to_the_others() {
+        assert_eq!(budgets(&[8.0, 1.0, 1.0], 100, 40), [40, 30, 30]);
+        assert_eq!(budgets(&[8.0, f64::NAN, -1.0], 100, 40), [40, 30, 30]);
+        assert_eq!(budgets(&[8.0, 1.0], 100, 40), [40, 40]);
+        assert_eq!(budgets(&[0.0, 0.0], 5, 40), [3, 2]);
+    }
 }

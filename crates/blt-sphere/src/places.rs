@@ -66,18 +66,14 @@ pub(crate) fn angles([x, y, z]: [f64; 3]) -> (f64, f64) {
     (x.hypot(y).atan2(z), if phi < std::f64::consts::TAU { phi } else { 0.0 })
 }
 
-/// Whether unit vectors `a` and `b` are at most `half_angle` apart. Compares chords, which small angles need.
-pub(crate) fn within(a: [f64; 3], b: [f64; 3], half_angle: f64) -> bool {
-    half_angle >= std::f64::consts::PI || squared_chord(a, b) <= (2.0 * (half_angle / 2.0).sin()).powi(2)
-}
-
 /// Angle between unit vectors, exact near 0 and near pi (Kahan's formula).
 pub(crate) fn angle_between(a: [f64; 3], b: [f64; 3]) -> f64 {
     let squared_sum = (a[0] + b[0]).powi(2) + (a[1] + b[1]).powi(2) + (a[2] + b[2]).powi(2);
     2.0 * squared_chord(a, b).sqrt().atan2(squared_sum.sqrt())
 }
 
-fn squared_chord(a: [f64; 3], b: [f64; 3]) -> f64 {
+/// Squared distance of two points.
+pub(crate) fn squared_chord(a: [f64; 3], b: [f64; 3]) -> f64 {
     (a[0] - b[0]).powi(2) + (a[1] - b[1]).powi(2) + (a[2] - b[2]).powi(2)
 }
 

@@ -27,7 +27,8 @@ use split::Draft;
 /// How a node is cut in two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PartitionRule {
-    /// Spherical 2-means: at most 8 Lloyd iterations from a pair of far points; the median where one side is 4 times the other.
+    /// Spherical 2-means: at most 8 Lloyd iterations from a pair of far points. Where one side of more than 4096 patches is over 4
+    /// times the other, [`PartitionRule::MaxCut`].
     #[default]
     Caps,
     /// Ising ground state with couplings equal to the cosines and no magnetisation: two halves of equal size that are similar
@@ -137,6 +138,21 @@ impl<'a> CapTree<'a> {
     /// Unit centroid of node `node`, `[dim]`.
     pub fn centroid(&self, node: usize) -> &[f32] {
         self.parts.centroid(node)
+    }
+
+    /// The first node that is the leaf of a patch outside of the cap of that leaf or of a node above it; `None` in a sound tree. What a
+    /// search passes over by such a cap, it may miss.
+    pub fn broken_leaf(&self) -> Option<usize> {
+        let nodes = &self.parts.nodes;
+        let sound = |node: usize| {
+            let path = std::iter::successors(Some(node), |&node| nodes[node].parent.map(|parent| parent as usize));
+            path.into_iter().all(|cap| {
+                let least = nodes[cap].cap_angle.cos() - rounding(self.rows.dim());
+                let holds = |&id: &u32| f64::from(self.cosine(self.centroid(cap), id)) >= least;
+                self.members(node).iter().all(holds)
+            })
+        };
+        (0..nodes.len()).into_par_iter().find_first(|&node| nodes[node].children.is_none() && !sound(node))
     }
 
     /// Whether rows, radii, prominences or zones are others than those the tree was built from. Reads all rows.

@@ -32,7 +32,7 @@ pub enum Effort {
     /// All that could hold a result.
     #[default]
     Exact,
-    /// At most this many leaves, those with the nearest centroids first: approximate.
+    /// At most this many leaves, and at least one, those with the nearest centroids first: approximate.
     Beam(usize),
 }
 

@@ -13,9 +13,11 @@ use crate::cosine::{dot, dot_two, rounding, squared_chord, unit};
 use crate::parallel::map_chunks;
 
 /// A search that has computed this part of all cosines has no use of the tree: it goes on by looking at every row, in order.
-const GIVES_UP_AFTER: usize = 4;
+const GIVES_UP_AFTER: usize = 8;
 /// Queries that look at every row together.
 const BLOCK: usize = 64;
+/// Queries of a batch that try the tree first. When most of them give up, the others do not try.
+const PROBES: usize = 32;
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,9 +42,11 @@ pub enum QueryError {
 /// A node that may hold results. The one to be opened first is the greatest.
 #[derive(PartialEq)]
 struct Candidate {
-    /// The largest cosine that a member can have; what a beam goes by is that of the centroid instead.
+    /// The bound, or the centroid's cosine where a beam goes by that.
     priority: f64,
     centroid: f32,
+    /// The largest cosine that a member can have.
+    bound: f64,
     node: u32,
 }
 
@@ -83,8 +87,13 @@ impl CapTree<'_> {
     /// [`QueryError`] of the first query that has one.
     pub fn knn_many(&self, queries: Rows<'_>, k: usize, effort: Effort) -> Result<Vec<Vec<Neighbour>>, QueryError> {
         let units: Vec<Vec<f32>> = (0..queries.len()).map(|i| self.query(queries.row(i))).collect::<Result<_, _>>()?;
-        let mut found: Vec<Option<Vec<Neighbour>>> =
-            units.par_iter().map(|query| self.best_first(query, k, effort)).collect();
+        let mut found = vec![None; units.len()];
+        let every = units.len().div_ceil(PROBES).max(1);
+        let (probes, others): (Vec<usize>, Vec<usize>) = (0..units.len()).partition(|i| i.is_multiple_of(every));
+        self.search_in_turn(&units, &probes, k, effort, &mut found);
+        if probes.iter().filter(|&&i| found[i].is_none()).count() * 2 <= probes.len() {
+            self.search_in_turn(&units, &others, k, effort, &mut found);
+        }
         let open: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
         for block in open.chunks(BLOCK) {
             let queries: Vec<&[f32]> = block.iter().map(|&i| units[i].as_slice()).collect();
@@ -93,6 +102,22 @@ impl CapTree<'_> {
             }
         }
         Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Searches for the `wanted` of `units`, those that look at the same nodes one after the other: they find them in the cache.
+    fn search_in_turn(
+        &self,
+        units: &[Vec<f32>],
+        wanted: &[usize],
+        k: usize,
+        effort: Effort,
+        found: &mut [Option<Vec<Neighbour>>],
+    ) {
+        let mut by_leaf: Vec<(u32, usize)> = wanted.par_iter().map(|&i| (self.nearest_leaf(&units[i]), i)).collect();
+        by_leaf.sort_unstable();
+        let nearest: Vec<Option<Vec<Neighbour>>> =
+            by_leaf.par_iter().map(|&(_, i)| self.best_first(&units[i], k, effort)).collect();
+        by_leaf.iter().zip(nearest).for_each(|(&(_, i), nearest)| found[i] = nearest);
     }
 
     /// What [`CapTree::knn_many`] finds, by looking at every row: the referee of the tree.
@@ -115,16 +140,22 @@ impl CapTree<'_> {
     pub fn cone(&self, query: &[f32], half_angle: f64) -> Result<Vec<Neighbour>, QueryError> {
         let (unit, cone) = (self.query(query)?, Cone::new(query, half_angle, self.rows.dim())?);
         let mut found = Vec::new();
+        let mut looked_at = 0;
         let mut stack: Vec<u32> = if self.is_empty() { Vec::new() } else { vec![0] };
         while let Some(node) = stack.pop() {
-            if self.candidate(&unit, node, Effort::Exact).priority < cone.cosine {
+            if self.bound(dot(self.centroid(node as usize), &unit), node) < cone.cosine {
                 continue;
             }
-            match self.parts.nodes[node as usize].children {
-                Some(children) => stack.extend(children),
-                None => {
-                    found.extend(self.members(node as usize).iter().filter_map(|&id| self.in_cone(&unit, &cone, id)))
-                }
+            if let Some(children) = self.parts.nodes[node as usize].children {
+                stack.extend(children);
+                looked_at += children.len();
+                continue;
+            }
+            let members = self.members(node as usize);
+            found.extend(members.iter().filter_map(|&id| self.in_cone(&unit, &cone, id)));
+            looked_at += members.len();
+            if looked_at > self.len() / GIVES_UP_AFTER && !stack.is_empty() {
+                return Ok(self.scan_cone(&unit, &cone));
             }
         }
         found.sort_unstable();
@@ -138,10 +169,18 @@ impl CapTree<'_> {
     /// As [`CapTree::cone`].
     pub fn cone_brute_force(&self, query: &[f32], half_angle: f64) -> Result<Vec<Neighbour>, QueryError> {
         let (unit, cone) = (self.query(query)?, Cone::new(query, half_angle, self.rows.dim())?);
-        let mut found: Vec<Neighbour> =
-            self.parts.order.iter().filter_map(|&id| self.in_cone(&unit, &cone, id)).collect();
+        Ok(self.scan_cone(&unit, &cone))
+    }
+
+    fn scan_cone(&self, unit: &[f32], cone: &Cone<'_>) -> Vec<Neighbour> {
+        let with_direction = |id: &usize| self.inverse_norms[*id] > 0.0;
+        let chunks = map_chunks(self.rows.len(), |range| {
+            let members = range.filter(with_direction).filter_map(|id| self.in_cone(unit, cone, id as u32));
+            members.collect::<Vec<_>>()
+        });
+        let mut found = chunks.concat();
         found.sort_unstable();
-        Ok(found)
+        found
     }
 
     fn in_cone(&self, unit: &[f32], cone: &Cone<'_>, id: u32) -> Option<Neighbour> {
@@ -170,6 +209,16 @@ impl CapTree<'_> {
         Neighbour { id, cosine: (product * self.inverse_norms[id as usize]).clamp(-1.0, 1.0) }
     }
 
+    /// The leaf that one comes to by always going to the child with the nearer centroid; 0 without nodes.
+    fn nearest_leaf(&self, query: &[f32]) -> u32 {
+        let mut node = 0;
+        while let Some([left, right]) = self.parts.nodes.get(node as usize).and_then(|facts| facts.children) {
+            let [a, b] = [left, right].map(|child| dot(self.centroid(child as usize), query));
+            node = if b > a { right } else { left };
+        }
+        node
+    }
+
     /// `None` when the tree is of no use: all rows have to be looked at.
     fn best_first(&self, query: &[f32], k: usize, effort: Effort) -> Option<Vec<Neighbour>> {
         let mut nearest = Nearest::new(k);
@@ -178,9 +227,12 @@ impl CapTree<'_> {
             open.push(self.candidate(query, 0, effort));
         }
         let (mut leaves, mut looked_at) = (0, 0);
-        while let Some(Candidate { priority, node, .. }) = open.pop() {
-            if effort == Effort::Exact && priority < f64::from(nearest.threshold()) {
-                break;
+        while let Some(Candidate { bound, node, .. }) = open.pop() {
+            if bound < f64::from(nearest.threshold()) {
+                match effort {
+                    Effort::Exact => break,
+                    Effort::Beam(_) => continue,
+                }
             }
             if let Some(children) = self.parts.nodes[node as usize].children {
                 looked_at += children.len();
@@ -203,11 +255,12 @@ impl CapTree<'_> {
 
     fn candidate(&self, query: &[f32], node: u32, effort: Effort) -> Candidate {
         let centroid = dot(self.centroid(node as usize), query);
+        let bound = self.bound(centroid, node);
         let priority = match effort {
-            Effort::Exact => self.bound(centroid, node),
+            Effort::Exact => bound,
             Effort::Beam(_) => f64::from(centroid),
         };
-        Candidate { priority, centroid, node }
+        Candidate { priority, centroid, bound, node }
     }
 
     /// The largest cosine that a search can compute for a member of a node, from the computed cosine of query and centroid.

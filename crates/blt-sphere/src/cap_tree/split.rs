@@ -1,4 +1,4 @@
-//! Where a node is cut: every kind of cut is a direction, and a place on it.
+//! Where a node is cut: every kind of cut is a direction and a place on it, at 0 or between two halves.
 
 use rayon::prelude::*;
 
@@ -6,12 +6,17 @@ use super::{PartitionRule, TreeOptions};
 use crate::Rows;
 use crate::cosine::{dot, unit};
 
-/// Members whose directions decide where a node is cut; a larger node is represented by as many at equal distances.
-const SAMPLE: usize = 512;
+/// Members whose directions decide where a node is cut: all of them up to this number, then one in 16, at equal distances. In many
+/// dimensions a few members of each cluster have to be among them, or the cut follows their noise.
+const SAMPLE: std::ops::RangeInclusive<usize> = 512..=16_384;
 /// Lloyd iterations, and sweeps of the Ising model; fewer when nothing changes.
 const ITERATIONS: usize = 8;
-/// A side smaller than one part in five (1:4) makes the cut a median.
+/// A side smaller than one part in five (1:4) makes the cut of a large node a median.
 const SMALLEST_SIDE: usize = 5;
+/// Up to this size a node may be cut into any parts, so that a few strays do not widen the caps of all that is below it ...
+const ANY_PARTS_UP_TO: usize = 4096;
+/// ... and up to this depth, so that a tree is never much deeper.
+const ANY_PARTS_ABOVE_DEPTH: usize = 48;
 /// Nodes above this size are cut along an axis by `PartitionRule::Hybrid`.
 const HYBRID_ABOVE: usize = 4096;
 /// Members below which a node's two halves are worked on by one thread.
@@ -40,34 +45,26 @@ pub(super) struct Splitter<'a> {
     pub(super) options: TreeOptions,
 }
 
-/// Where on its direction a node is cut.
-enum Cut {
-    /// At 0.
-    Zero,
-    /// Between two halves.
-    Median,
-}
-
 impl Splitter<'_> {
     /// Sorts `order`, which is not empty and sorted by zone, so that each node is a run of it; the nodes, parents first.
     pub(super) fn topology(&self, order: &mut [u32]) -> Vec<Draft> {
-        self.subtree(order, 0)
+        self.subtree(order, 0, 0)
     }
 
-    fn subtree(&self, order: &mut [u32], first: u32) -> Vec<Draft> {
+    fn subtree(&self, order: &mut [u32], first: u32, depth: usize) -> Vec<Draft> {
         let len = order.len();
         let one_zone = self.zone(order[0]) == self.zone(order[len - 1]);
         let root = Draft { parent: None, children: None, first, len: len as u32 };
         if one_zone && len <= self.options.leaf_size.max(1) as usize {
             return vec![root];
         }
-        let at = if one_zone { self.cut(order) } else { self.zone_border(order) };
+        let at = if one_zone { self.cut(order, depth) } else { self.zone_border(order) };
         let (left, right) = order.split_at_mut(at);
         let right_first = first + at as u32;
         let (left, right) = if len > PARALLEL_ABOVE {
-            rayon::join(|| self.subtree(left, first), || self.subtree(right, right_first))
+            rayon::join(|| self.subtree(left, first, depth + 1), || self.subtree(right, right_first, depth + 1))
         } else {
-            (self.subtree(left, first), self.subtree(right, right_first))
+            (self.subtree(left, first, depth + 1), self.subtree(right, right_first, depth + 1))
         };
         let mut nodes = vec![root];
         nodes[0].children = Some([1, 1 + left.len() as u32]);
@@ -95,40 +92,46 @@ impl Splitter<'_> {
     }
 
     /// Sorts `order` into two sides, neither empty, and tells where the second begins. Inside a side the order is kept.
-    fn cut(&self, order: &mut [u32]) -> usize {
-        let (direction, cut) = self.direction(order);
-        let project = |&id: &u32| dot(&direction, self.rows.row(id as usize)) * self.inverse_norms[id as usize];
-        let places: Vec<f32> = if order.len() > PARALLEL_ABOVE {
-            order.par_iter().map(project).collect()
-        } else {
-            order.iter().map(project).collect()
+    fn cut(&self, order: &mut [u32], depth: usize) -> usize {
+        let (dim, large) = (self.rows.dim(), order.len() > HYBRID_ABOVE);
+        let sample = self.sample(order);
+        let direction = match self.options.partition {
+            PartitionRule::Caps => {
+                let direction = two_means(&sample, dim);
+                let places = self.project(order, &direction);
+                let smaller = smaller_side(&places);
+                let any_parts = order.len() <= ANY_PARTS_UP_TO && depth < ANY_PARTS_ABOVE_DEPTH && smaller > 0;
+                if any_parts || smaller * SMALLEST_SIDE >= order.len() {
+                    return sort_sides(order, |i| places[i] > 0.0);
+                }
+                ising(&sample, dim)
+            }
+            PartitionRule::MaxCut => ising(&sample, dim),
+            PartitionRule::Hybrid if !large => ising(&sample, dim),
+            PartitionRule::Axis | PartitionRule::Hybrid => widest_axis(&sample, dim),
         };
-        let on_left = places.iter().filter(|&&place| place > 0.0).count();
-        let smaller = on_left.min(order.len() - on_left);
-        if matches!(cut, Cut::Zero) && smaller * SMALLEST_SIDE >= order.len() {
-            return sort_sides(order, |i| places[i] > 0.0);
-        }
-        let mut ranked: Vec<u32> = (0..order.len() as u32).collect();
+        let places = self.project(order, &direction);
         let half = order.len() / 2;
+        let mut ranked: Vec<u32> = (0..order.len() as u32).collect();
         ranked.select_nth_unstable_by(half, |&i, &j| places[j as usize].total_cmp(&places[i as usize]).then(i.cmp(&j)));
         let mut left = vec![false; order.len()];
         ranked[..half].iter().for_each(|&i| left[i as usize] = true);
         sort_sides(order, |i| left[i])
     }
 
-    fn direction(&self, order: &[u32]) -> (Vec<f32>, Cut) {
-        let sample = self.sample(order);
-        match self.options.partition {
-            PartitionRule::Caps => (two_means(&sample, self.rows.dim()), Cut::Zero),
-            PartitionRule::Hybrid if order.len() > HYBRID_ABOVE => (widest_axis(&sample, self.rows.dim()), Cut::Median),
-            PartitionRule::Axis => (widest_axis(&sample, self.rows.dim()), Cut::Median),
-            PartitionRule::MaxCut | PartitionRule::Hybrid => (ising(&sample, self.rows.dim()), Cut::Median),
+    /// Products of the members' unit vectors with `direction`.
+    fn project(&self, order: &[u32], direction: &[f32]) -> Vec<f32> {
+        let project = |&id: &u32| dot(direction, self.rows.row(id as usize)) * self.inverse_norms[id as usize];
+        if order.len() > PARALLEL_ABOVE {
+            order.par_iter().map(project).collect()
+        } else {
+            order.iter().map(project).collect()
         }
     }
 
-    /// Unit vectors of some members, `[at most SAMPLE, dim]`.
+    /// Unit vectors of some members, `[n, dim]`.
     fn sample(&self, order: &[u32]) -> Vec<f32> {
-        let n = order.len().min(SAMPLE);
+        let n = (order.len() / 16).clamp(*SAMPLE.start(), *SAMPLE.end()).min(order.len());
         let mut sample = Vec::with_capacity(n * self.rows.dim());
         for i in 0..n {
             let id = order[i * order.len() / n] as usize;
@@ -136,6 +139,12 @@ impl Splitter<'_> {
         }
         sample
     }
+}
+
+/// Members on the side that has fewer, when cut at 0.
+fn smaller_side(places: &[f32]) -> usize {
+    let left = places.iter().filter(|&&place| place > 0.0).count();
+    left.min(places.len() - left)
 }
 
 /// Brings the members for which `is_left` holds to the front; where the others begin.

@@ -4,7 +4,7 @@ use std::f64::consts::{PI, TAU};
 
 use blt_sphere::{CellDirectory, Cone, Region};
 
-use crate::synthetic::{Owned, on_any_number_of_threads, uniform};
+use crate::points::{Owned, on_any_number_of_threads, uniform};
 
 #[test]
 fn every_patch_is_in_one_cell_that_its_place_names() {
@@ -62,10 +62,10 @@ fn region(i: u64, owned: &Owned) -> Region {
     };
     let low = 32.0 + 480.0 * draw(4);
     Region {
-        cone: (i % 13 != 0).then_some(Cone { theta, phi, half_angle }),
-        radius: (i % 3 == 0).then_some([low, low + 200.0 * draw(5)]),
-        min_prominence: (i % 5 == 0).then_some(60.0 * draw(6)),
-        zone: (i % 7 == 0).then_some((4.0 * draw(7)) as u8),
+        cone: (!i.is_multiple_of(13)).then_some(Cone { theta, phi, half_angle }),
+        radius: i.is_multiple_of(3).then_some([low, low + 200.0 * draw(5)]),
+        min_prominence: i.is_multiple_of(5).then_some(60.0 * draw(6)),
+        zone: i.is_multiple_of(7).then_some((4.0 * draw(7)) as u8),
     }
 }
 

@@ -4,10 +4,10 @@ use std::f64::consts::{PI, TAU};
 
 use blt_sphere::{Harmonics, HarmonicsError, MAX_BAND_LIMIT, PeakOptions};
 
-use crate::synthetic::{Owned, normal, on_any_number_of_threads, uniform};
+use crate::points::{Owned, normal, on_any_number_of_threads, uniform};
 
 fn at(theta: f64, phi: f64, band_limit: usize) -> Harmonics {
-    Harmonics::analyze(&[theta], &[phi], &[1.0], band_limit).unwrap()
+    Harmonics::analyze(&[theta], &[phi], &[1.0], band_limit).expect("finite numbers")
 }
 
 fn weights(seed: u64, n: usize) -> Vec<f64> {
@@ -208,10 +208,9 @@ fn the_dipole_is_the_weighted_sum_of_directions() {
     let owned = Owned::uniform(12, 200);
     let weights = weights(13, 200);
     let mut sum = [0.0; 3];
-    for i in 0..200 {
-        let (t, p) = (owned.theta[i], owned.phi[i]);
+    for ((t, p), weight) in owned.theta.iter().zip(&owned.phi).zip(&weights) {
         let u = [t.sin() * p.cos(), t.sin() * p.sin(), t.cos()];
-        (0..3).for_each(|j| sum[j] += weights[i] * u[j]);
+        (0..3).for_each(|j| sum[j] += weight * u[j]);
     }
     let dipole = Harmonics::analyze(&owned.theta, &owned.phi, &weights, 1).unwrap().dipole();
     (0..3).for_each(|j| assert!((dipole[j] - sum[j]).abs() < 1e-11));

@@ -8,5 +8,5 @@ mod harmonics;
 mod invariants;
 mod navigation;
 mod partitions;
-mod signals;
+mod points;
 mod synthetic;

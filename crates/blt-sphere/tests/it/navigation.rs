@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use blt_sphere::{
     CapTree, Effort, EnergyWeights, Graph, NavigateOptions, Query, Rows, Surroundings, TreeOptions, WalkOptions,
-    bounded_coherence, budgets, navigate, rank,
+    budgets, navigate, rank,
 };
 use proptest::prelude::*;
 
-use crate::synthetic::{Owned, clustered, on_any_number_of_threads};
+use crate::points::{Owned, clustered, on_any_number_of_threads};
 
 #[test]
 fn the_graph_joins_nearest_neighbours_both_ways() {
@@ -65,15 +65,6 @@ fn walks_go_to_the_most_coherent_neighbour() {
 }
 
 #[test]
-fn bounded_coherence_is_half_at_the_medians() {
-    let coherence = bounded_coherence(&[1.0, 2.0, 60.0, 0.0, f32::NAN], &[0.5, 1.0, 0.0, 3.0, 1.0]);
-    assert_eq!((coherence[1], coherence[2], coherence[3]), (0.5, 1.0, 0.0));
-    assert!(coherence[0] > 0.0 && coherence[0] < 0.5 && coherence[4].is_nan());
-    assert_eq!(bounded_coherence(&[0.0], &[0.0]), [0.5]);
-    assert!(bounded_coherence(&[], &[]).is_empty());
-}
-
-#[test]
 fn energies_are_the_formula() {
     let values = [1.0, 0.0, 0.0, 1.0, -1.0, 0.0, 1.0, 1.0];
     let owned = Owned::uniform(3, 4);
@@ -82,7 +73,7 @@ fn energies_are_the_formula() {
     let surroundings = Surroundings {
         radii: &[100.0, 200.0, 300.0, 200.0],
         radius_range: [100.0, 300.0],
-        entropies: Some(&[0.0, 5.560_681_6, 1.0, f32::NAN]),
+        entropies: Some(&[0.0, 5.560_682, 1.0, f32::NAN]),
         graph: Some(&graph),
     };
     let query = Query { vector: &[2.0, 0.0], radius: Some(200.0) };

@@ -2,7 +2,7 @@
 
 use blt_sphere::{CapTree, Partitions, Rows, TreeOptions};
 
-use crate::synthetic::{Owned, clustered, noise};
+use crate::points::{Owned, clustered, noise};
 
 fn with_tree(check: impl Fn(&CapTree<'_>, &Owned)) {
     let mut values = clustered(1, 3000, 8, 20, 0.3);
