@@ -195,6 +195,32 @@ impl SafetensorsFile {
             .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })
     }
 
+    /// Calls `visit` with the stored bytes of the tensor `name`, at most `piece_bytes` at a time, so that a tensor larger than
+    /// memory can be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such tensor or it cannot be read, and passes on what `visit` returns.
+    pub fn for_each_piece<E: From<CheckpointError>>(
+        &self,
+        name: &str,
+        piece_bytes: usize,
+        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let info = self.tensors.get(name).ok_or_else(|| self.missing(name, 1))?;
+        let mut start = 0;
+        while start < info.n_bytes {
+            let n_bytes = piece_bytes.min(info.n_bytes - start);
+            let piece = self
+                .storage
+                .read_at(info.offset + start as u64, n_bytes)
+                .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })?;
+            visit(&piece)?;
+            start += n_bytes;
+        }
+        Ok(())
+    }
+
     /// The tensor `name` as float32, row-major. F32, F16 and BF16 are exact; F64 and I32 are rounded.
     ///
     /// # Errors

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
+use crate::sphere::{SphereCommand, TargetZoneArg};
 
 /// Segments any bytes into patches where a byte-level language model is uncertain.
 #[derive(Debug, Parser)]
@@ -40,6 +41,9 @@ pub(crate) enum Command {
     Runs(RunsCommand),
     /// List the formats known and how each is recognised
     Formats(FormatsArgs),
+    /// Place patches on a sphere, index and query them, and make corpora
+    #[command(subcommand)]
+    Sphere(SphereCommand),
     /// Describe, convert and check models
     #[command(subcommand)]
     Model(ModelCommand),
@@ -348,11 +352,17 @@ pub(crate) struct IngestArgs {
     /// Replace what earlier runs wrote
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
+    /// Place the patches of each output on a sphere afterwards, as `sphere fill` does: `<id>.sphere.npz`
+    #[arg(long, help_heading = "Output")]
+    pub(crate) sphere: bool,
+    /// With `--sphere`: which zone patches are brought into [default: auto]
+    #[arg(long, value_enum, requires = "sphere", help_heading = "Output")]
+    pub(crate) target_zone: Option<TargetZoneArg>,
     /// List the sources and what the journal says of them, and do nothing
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON

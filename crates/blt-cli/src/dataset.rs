@@ -25,7 +25,7 @@ const CONVERTED: &str = "refs/convert/parquet";
 #[derive(Debug, Args)]
 pub(crate) struct DatasetArgs {
     /// A dataset of the Hugging Face Hub, or a folder that begins with `.` or `/`
-    #[arg(long, alias = "dataset", value_name = "ORG/NAME", value_hint = ValueHint::DirPath, help_heading = "Dataset")]
+    #[arg(long, aliases = ["dataset", "hf-dataset"], value_name = "ORG/NAME", value_hint = ValueHint::DirPath, help_heading = "Dataset")]
     pub(crate) huggingface_dataset: Option<String>,
     /// Everything that has to be said about a known dataset: fineweb-edu or treevgr
     #[arg(long, value_name = "NAME", conflicts_with = "huggingface_dataset", help_heading = "Dataset")]

@@ -88,11 +88,15 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
     if args.profile {
         write_all(profile(&summary).as_bytes())?;
     }
-    Ok(match &summary {
-        Summary { interrupted: true, .. } => Ending::Interrupted,
-        Summary { n_failed: 0, .. } => Ending::Complete,
-        _ => Ending::SomeFailed,
-    })
+    if summary.interrupted {
+        return Ok(Ending::Interrupted);
+    }
+    let placed = if args.sphere {
+        crate::sphere::after_ingest(&options.output, args.target_zone, quiet)?
+    } else {
+        Ending::Complete
+    };
+    Ok(if summary.n_failed == 0 { placed } else { Ending::SomeFailed })
 }
 
 /// Decodes and checks every source, without a model and without outputs.
@@ -258,6 +262,7 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
+        (no_embeddings && args.sphere, "--sphere", "`--embeddings none`: there is nothing to place"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
         (!shards && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", "`--output-format safetensors`"),
@@ -265,6 +270,7 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
         (shards && args.shard_size.is_some(), "--shard-size", "an `--output-format` that is not `safetensors`"),
         (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
         (shards && args.export_json, "--export-json", "outputs that hold many sources"),
+        (shards && args.sphere, "--sphere", "outputs that hold many sources; run `sphere fill` on files of one each"),
         (shards && args.entropy_histogram, "--entropy-histogram", "outputs that hold many sources"),
         (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
     ] {
@@ -294,7 +300,7 @@ fn settings(args: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, Strin
     Ok(settings)
 }
 
-fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
+pub(crate) fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
     let config = &model.config;
     // The model's name tells its weights apart, but not what they are computed with.
     let constants = format!(
@@ -309,7 +315,7 @@ fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
-fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
     let handler = move || {
@@ -326,8 +332,8 @@ fn stop_on_ctrl_c() -> Arc<AtomicBool> {
 }
 
 /// Progress on standard error, as a bar when that is a terminal; failures always.
-struct Progress {
-    bar: ProgressBar,
+pub(crate) struct Progress {
+    pub(crate) bar: ProgressBar,
     /// Where to leave how the run was started, once it is known that it can.
     record_in: Option<PathBuf>,
     n_ended: AtomicU64,
@@ -335,7 +341,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let shown = !quiet && io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -427,7 +433,7 @@ fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
 
 /// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the
 /// name of its outputs, and where it is.
-fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
     let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
     let done: HashSet<&str> = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
     for source in &plan.sources {
