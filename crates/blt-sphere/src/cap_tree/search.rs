@@ -12,7 +12,7 @@ use crate::Rows;
 use crate::cosine::{dot, dot_two, rounding, squared_chord, unit};
 use crate::parallel::map_chunks;
 
-/// A search that has computed this part of all cosines has no use of the tree: it goes on by looking at every row, in order.
+/// A search that has looked at one patch in this many has no use of the tree: it goes on by looking at every row, in order.
 const GIVES_UP_AFTER: usize = 8;
 /// Queries that look at every row together.
 const BLOCK: usize = 64;
