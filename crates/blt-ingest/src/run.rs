@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use blt_core::{EntropyEngine, Hint, Patch, View, ViewData};
+use blt_core::{DecodeError, EntropyEngine, Hint, Patch, View, ViewData};
 use blt_modalities::Decoded;
 use blt_output::{Embeddings, PatchFileMetadata, PatchFileWriter, publish, sync_directory};
 use blt_patcher::Rule;
@@ -127,6 +127,10 @@ pub fn run(
     fs::create_dir(&partial).map_err(output)?;
     observer.planned(plan.sources.len(), plan.n_bytes());
 
+    let mut options = options.clone();
+    // Whatever a killed run's decoding processes leave goes with the folder.
+    options.modalities.isolation.scratch = Some(partial.clone());
+    let options = &options;
     let stop = AtomicBool::new(false);
     let work = Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, seconds: Mutex::default() };
     let earlier = journal.rows()?;
@@ -165,24 +169,33 @@ pub fn run(
 pub type DecodedVisitor<'a> = &'a (dyn Fn(&PlannedSource, Result<Decoded, SourceError>, f64) + Sync);
 
 /// Decodes every source of `options` and checks its views, and tells `visit` what came of it and how many seconds it took.
-/// Nothing is written.
+/// Nothing is written. Setting `cancelled` ends it; what was not decoded by then is not visited.
 ///
 /// # Errors
 ///
 /// Fails when no input exists.
-pub fn decode_all(options: &IngestOptions, visit: DecodedVisitor<'_>) -> Result<(), IngestError> {
+pub fn decode_all(
+    options: &IngestOptions,
+    cancelled: &AtomicBool,
+    visit: DecodedVisitor<'_>,
+) -> Result<(), IngestError> {
     let plan = plan(options, None)?;
     let scratch = tempfile::tempdir().map_err(|source| IngestError::Output { path: std::env::temp_dir(), source })?;
+    let mut options = options.clone();
+    options.modalities.isolation.scratch = Some(scratch.path().to_owned());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..options.n_workers.clamp(1, plan.sources.len().max(1)) {
             scope.spawn(|| {
                 while let Some(planned) = plan.sources.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    let decoded = guarded(|| match load(options, planned, scratch.path())? {
-                        Ok(mut content) => Ok(Some(decode(options, planned, &mut content)?)),
+                    let decoded = guarded(|| match load(&options, planned, scratch.path())? {
+                        Ok(mut content) => Ok(Some(decode(&options, planned, &mut content, cancelled)?)),
                         Err(_) => Ok(None), // nothing to ingest
                     });
+                    if cancelled.load(Ordering::Relaxed) {
+                        return;
+                    }
                     if let Some(result) = decoded.transpose() {
                         visit(planned, result, start.elapsed().as_secs_f64());
                     }
@@ -379,7 +392,9 @@ impl Work<'_> {
             let encoded = guarded(|| self.encode(planned, &mut content));
             let ended = match encoded {
                 Ok((row, outcome)) => Ended { source: planned, outcome, row: Some(row) },
-                Err(SourceError::Encode(EncodeError::Cancelled)) => continue,
+                Err(SourceError::Encode(EncodeError::Cancelled) | SourceError::Decode(DecodeError::Cancelled)) => {
+                    continue;
+                }
                 Err(error) => {
                     // A full disk must not stay full for the sources that follow.
                     remove_files(self.partial, &output_names(&planned.id));
@@ -397,7 +412,7 @@ impl Work<'_> {
         let IngestOptions { encoding, file, .. } = self.options;
         let (n_bytes, sha256) = (content.n_bytes, content.sha256);
         let Decoded { mut document, error } =
-            self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
+            self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content, self.cancelled))?;
         let error = error.map(SourceError::Decode);
         if encoding.patcher.rule == Rule::Bpe
             && let Some(error) = error
@@ -546,10 +561,11 @@ fn decode(
     options: &IngestOptions,
     planned: &PlannedSource,
     content: &mut LoadedSource,
-) -> Result<Decoded, blt_core::DecodeError> {
+    cancelled: &AtomicBool,
+) -> Result<Decoded, DecodeError> {
     let path = content.path();
     let hint = Hint { name: &planned.name, path: path.as_deref(), ..Hint::default() };
-    options.modalities.decode(content.reader(), &hint, options.modality, &options.limits)
+    options.modalities.decode_unless(cancelled, content.reader(), &hint, options.modality, &options.limits)
 }
 
 /// A view's bytes from its start.
