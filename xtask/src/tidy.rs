@@ -45,7 +45,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-sidecar", &["blt-core"]),
+    ("blt-dataset", &[]),
     ("blt-sphere", &[]),
+    ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
     ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
@@ -55,6 +57,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-core",
             "blt-cpu",
             "blt-cuda",
+            "blt-hf",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -65,6 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-testkit", &[]),
+    ("blt-hub-stub", &[]),
     ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
@@ -74,6 +78,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest"]),
+    ("ureq", &["blt-hf"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 

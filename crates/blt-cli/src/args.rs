@@ -34,6 +34,9 @@ pub(crate) enum Command {
     Ingest(Box<IngestArgs>),
     /// Say what an output, sidecar, journal or checkpoint holds
     Inspect(InspectArgs),
+    /// Say how far the run of an output folder is, check its files, or try again what failed
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// List the formats known and how each is recognised
     Formats(FormatsArgs),
     /// Describe, convert and check models
@@ -54,6 +57,33 @@ pub(crate) enum Command {
         /// The file with the request
         request: PathBuf,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// How many sources are done, and why the others are not
+    Status(RunArgs),
+    /// Compare every file with what the journal says of it
+    Verify(RunArgs),
+    /// Do again what failed, as the run was started
+    Retry(RetryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -285,6 +315,12 @@ pub(crate) struct IngestArgs {
     /// Form of the outputs
     #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
     pub(crate) output_format: OutputFormat,
+    /// Sources in a WebDataset shard [default: 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) webdataset_shard_size: Option<u32>,
+    /// How WebDataset shards are compressed [default: gzip]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) webdataset_compression: Option<CompressionArg>,
     /// Which embeddings are written
     #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
     pub(crate) embeddings: EmbeddingsArg,
@@ -307,7 +343,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "output_format", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
@@ -345,6 +381,19 @@ pub(crate) struct IngestArgs {
 pub(crate) enum OutputFormat {
     /// One safetensors file and one hypergraph a source
     Safetensors,
+    /// Tar shards of many sources, and one hypergraph a shard
+    #[value(name = "webdataset")]
+    WebDataset,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// None, `.tar`: samples can be read in any order
+    None,
+    /// `.tar.gz`
+    Gzip,
+    /// `.tar.zst`
+    Zstd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

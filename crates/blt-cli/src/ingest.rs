@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use blt_cpu::CpuOptions;
 use blt_ingest::{
-    Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status,
-    Summary,
+    Encoding, Form, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, ShardFormat,
+    Shards, SourceKind, Status, Summary,
 };
-use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
+use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, ShardCompression};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::Ending;
 use crate::args::{
-    BackendArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat, ReportFormat,
+    BackendArg, CompressionArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat,
+    ReportFormat,
 };
 use crate::decoding::ModalityArg;
 #[cfg(feature = "tokenizers")]
@@ -36,8 +37,24 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.decode_only {
         return decode_only(args);
     }
+    ingest(args, Sources::All, quiet)
+}
+
+/// Runs it for the sources that failed before.
+pub(crate) fn run_again(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
+    ingest(args, Sources::Failed, quiet)
+}
+
+/// Which sources are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    All,
+    Failed,
+}
+
+fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = options(args, &model)?;
+    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -53,9 +70,11 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
         }
     }
     let cancelled = stop_on_ctrl_c();
-    let progress = Progress::new(quiet);
+    let mut progress = Progress::new(quiet);
+    progress.record_in = (sources == Sources::All).then(|| options.output.clone());
     let summary = blt_ingest::run(&*model.engine, &options, &progress, &cancelled).map_err(failure)?;
     progress.bar.finish_and_clear();
+    write_statistics(&summary, &options.output)?;
     if args.entropy_histogram {
         write_histogram(args, &options.output)?;
     }
@@ -152,7 +171,6 @@ fn failure(error: IngestError) -> Failure {
 }
 
 fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Failure> {
-    let OutputFormat::Safetensors = args.output_format;
     refuse_unused(args)?;
     let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
     let dim = model.engine.info().dim;
@@ -161,7 +179,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
     Ok(IngestOptions {
-        file: PatchFileOptions {
+        embeddings: EmbeddingOptions {
             embeddings: match args.embeddings {
                 EmbeddingsArg::Patch => Embeddings::Patch,
                 EmbeddingsArg::Byte => Embeddings::Byte,
@@ -176,6 +194,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             model_dim: dim,
             dims,
         },
+        form: form(args),
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
         limits: args.decoding.limits(),
@@ -194,8 +213,26 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
     })
 }
 
+/// How outputs hold sources.
+fn form(args: &IngestArgs) -> Form {
+    match args.output_format {
+        OutputFormat::Safetensors => Form::Documents,
+        OutputFormat::WebDataset => Form::Shards(Shards {
+            format: ShardFormat::WebDataset(match args.webdataset_compression {
+                Some(CompressionArg::None) => ShardCompression::None,
+                Some(CompressionArg::Zstd) => ShardCompression::Zstd,
+                Some(CompressionArg::Gzip) | None => ShardCompression::Gzip,
+            }),
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(1000) as usize,
+        }),
+    }
+}
+
 /// Options that would have no effect are refused.
 fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
+    const OTHER_FORMAT: &str = "an `--output-format` that is not `webdataset`";
+    let webdataset = args.output_format == OutputFormat::WebDataset;
+    let shards = args.output_format != OutputFormat::Safetensors;
     let no_embeddings = args.embeddings == EmbeddingsArg::None;
     let decoding = &args.decoding;
     let no_text = !matches!(
@@ -211,6 +248,10 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
+        (!webdataset && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", OTHER_FORMAT),
+        (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
+        (shards && args.export_json, "--export-json", "outputs that hold many sources"),
+        (shards && args.entropy_histogram, "--entropy-histogram", "outputs that hold many sources"),
         (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
     ] {
         if is_unused {
@@ -273,6 +314,8 @@ fn stop_on_ctrl_c() -> Arc<AtomicBool> {
 /// Progress on standard error, as a bar when that is a terminal; failures always.
 struct Progress {
     bar: ProgressBar,
+    /// Where to leave how the run was started, once it is known that it can.
+    record_in: Option<PathBuf>,
     n_ended: AtomicU64,
     n_sources: AtomicU64,
 }
@@ -287,7 +330,7 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
+        Self { bar, record_in: None, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
     }
 }
 
@@ -295,6 +338,11 @@ impl Observer for Progress {
     fn planned(&self, n_sources: usize, n_bytes: u64) {
         self.n_sources.store(n_sources as u64, Ordering::Relaxed);
         self.bar.set_length(n_bytes);
+        if let Some(folder) = &self.record_in
+            && let Err(failure) = crate::runs::record_start(folder)
+        {
+            self.bar.suspend(|| to_stderr(&format!("`runs retry` will not work: {failure}")));
+        }
     }
 
     fn advanced(&self, n_bytes: u64) {
@@ -333,11 +381,31 @@ fn summary_line(summary: &Summary, output: &Path) -> String {
     format!("{line} -> {}{stopped}", output.display())
 }
 
+/// Seconds of each stage over all threads, and how much of that went on at once.
 fn profile(summary: &Summary) -> String {
     let seconds = &summary.seconds;
     let stages =
         [("read", seconds.read), ("decode", seconds.decode), ("encode", seconds.encode), ("write", seconds.write)];
-    stages.map(|(stage, value)| format!("{stage:<8}{value:>10.3} s\n")).concat()
+    let mut text = stages.map(|(stage, value)| format!("{stage:<8}{value:>10.3} s\n")).concat();
+    let busy: f64 = stages.iter().map(|(_, value)| value).sum();
+    let overlap = busy / seconds.wall.max(1e-9);
+    let _ = writeln!(text, "{:<8}{:>10.3} s, {overlap:.2} stages at once", "wall", seconds.wall);
+    text
+}
+
+/// `stats.json`: what the run did and how fast, for people and dashboards. It is no output: it holds times.
+fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
+    let Summary { n_done, n_resumed, n_skipped, n_failed, n_bytes, n_patches, interrupted, seconds } = summary;
+    let rate = |n: u64| n as f64 / seconds.wall.max(1e-9);
+    let report = json!({
+        "done": n_done, "done_before": n_resumed, "skipped": n_skipped, "failed": n_failed, "interrupted": interrupted,
+        "n_bytes": n_bytes, "n_patches": n_patches,
+        "mean_patch_bytes": (*n_patches > 0).then(|| *n_bytes as f64 / *n_patches as f64),
+        "seconds": {"wall": seconds.wall, "read": seconds.read, "decode": seconds.decode, "encode": seconds.encode,
+            "write": seconds.write},
+        "bytes_per_second": rate(*n_bytes), "patches_per_second": rate(*n_patches),
+    });
+    write_file(&output.join("stats.json"), format!("{report:#}\n").as_bytes())
 }
 
 /// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the

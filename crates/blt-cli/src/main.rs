@@ -12,6 +12,7 @@ mod model;
 mod output;
 mod patch;
 mod render;
+mod runs;
 mod stats;
 mod verify;
 
@@ -19,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command, ModelCommand};
+use args::{Cli, Command, ModelCommand, RunsCommand};
 use failure::Failure;
 
 /// What a command ended with, short of an error.
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
         Command::Patch(args) => patch::run(args),
         Command::Ingest(args) => ingest::run(args, cli.quiet),
         Command::Inspect(args) => inspect::run(args),
+        Command::Runs(RunsCommand::Status(args)) => runs::status(args),
+        Command::Runs(RunsCommand::Verify(args)) => runs::verify(args),
+        Command::Runs(RunsCommand::Retry(args)) => runs::retry(args, cli.quiet),
         Command::Formats(args) => formats::run(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),

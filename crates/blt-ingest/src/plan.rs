@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ignore::WalkBuilder;
 use ignore::gitignore::GitignoreBuilder;
@@ -46,7 +47,7 @@ pub struct PlannedSource {
 #[derive(Debug, Default)]
 pub struct Plan {
     /// Each once.
-    pub sources: Vec<PlannedSource>,
+    pub sources: Vec<Arc<PlannedSource>>,
 }
 
 impl Plan {
@@ -219,8 +220,8 @@ fn unlisted(error: ignore::Error, root: &Path, base: &Path) -> Found {
 
 /// Gives every source an id of its own: that of its path, or that of its path and a hash of its absolute path where
 /// another source has the first. The journal keeps what earlier runs gave. A source named twice is one.
-fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<PlannedSource>, IngestError> {
-    let mut sources: Vec<PlannedSource> = Vec::with_capacity(found.len());
+fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<Arc<PlannedSource>>, IngestError> {
+    let mut sources = Vec::with_capacity(found.len());
     let (mut seen, mut taken) = (HashSet::new(), HashSet::new());
     for Found { source, name, id, n_bytes, kind } in found {
         if !seen.insert(source.clone()) {
@@ -238,7 +239,7 @@ fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<PlannedS
             _ => id,
         };
         taken.insert(id.clone());
-        sources.push(PlannedSource { id, source, name, n_bytes, kind });
+        sources.push(Arc::new(PlannedSource { id, source, name, n_bytes, kind }));
     }
     Ok(sources)
 }

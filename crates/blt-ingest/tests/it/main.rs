@@ -4,6 +4,7 @@
 
 mod encoding;
 mod runs;
+mod shards;
 
 use std::sync::LazyLock;
 

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use blt_core::{ByteRange, Patch};
-use blt_output::{EmbeddingDtype, Embeddings, PatchFileMetadata, PatchFileOptions, PatchFileWriter, publish};
+use blt_output::{
+    DocumentCollector, DocumentInfo, EmbeddingDtype, EmbeddingOptions, Embeddings, publish, write_safetensors,
+};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
@@ -11,9 +13,9 @@ use safetensors::SafeTensors;
 const DIM: usize = 6;
 
 /// One view a slice of patch lengths; every value follows from its index.
-fn write(options: PatchFileOptions, views: &[Vec<usize>]) -> Vec<u8> {
+fn write(options: EmbeddingOptions, views: &[Vec<usize>]) -> Vec<u8> {
     let scratch = tempfile::tempdir().unwrap();
-    let mut writer = PatchFileWriter::new(scratch.path(), options);
+    let mut writer = DocumentCollector::new(scratch.path(), options);
     let mut byte = 0usize;
     for lengths in views {
         let mut start = 0;
@@ -40,9 +42,16 @@ fn write(options: PatchFileOptions, views: &[Vec<usize>]) -> Vec<u8> {
         writer.end_view("raw", "binary");
     }
     let patching = [("rule", "global".to_owned()), ("threshold", "1.5".to_owned())];
-    let metadata = PatchFileMetadata { model: "m@0", metadata_file: "x.hypergraph.db", patching: &patching };
+    let about = DocumentInfo {
+        id: "x",
+        source: "x.bin",
+        modality: "binary",
+        model: "m@0",
+        sidecar: Some("x.hypergraph.db"),
+        patching: &patching,
+    };
     let (partial, path) = (scratch.path().join("x.partial"), scratch.path().join("x.safetensors"));
-    writer.finish(&partial, &metadata).unwrap();
+    write_safetensors(writer.finish(), &partial, &about).unwrap();
     publish(&partial, &path).unwrap();
     assert!(!partial.exists());
     std::fs::read(path).unwrap()
@@ -61,7 +70,7 @@ proptest! {
 
     #[test]
     fn what_is_read_back_is_what_was_written(views in prop::collection::vec(prop::collection::vec(1usize..40, 0..30), 1..4)) {
-        let bytes = write(PatchFileOptions { embeddings: Embeddings::Byte, ..PatchFileOptions::new(DIM) }, &views);
+        let bytes = write(EmbeddingOptions { embeddings: Embeddings::Byte, ..EmbeddingOptions::new(DIM) }, &views);
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let n: usize = views.iter().flatten().sum();
         let lengths: Vec<usize> = file.tensor("patch_lengths").unwrap().data().as_chunks::<4>().0.iter()
@@ -89,7 +98,7 @@ proptest! {
 #[test]
 fn large_tensors_go_through_files_and_come_back() {
     let bytes =
-        write(PatchFileOptions { embeddings: Embeddings::Byte, ..PatchFileOptions::new(DIM) }, &[vec![300; 1000]]);
+        write(EmbeddingOptions { embeddings: Embeddings::Byte, ..EmbeddingOptions::new(DIM) }, &[vec![300; 1000]]);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     let expected: Vec<f32> = (0..300_000 * DIM).map(|i| (i as f32 * 0.1).sin()).collect();
     assert_eq!(floats(&file, "byte_embeddings"), expected);
@@ -97,7 +106,7 @@ fn large_tensors_go_through_files_and_come_back() {
 
 #[test]
 fn the_header_says_what_the_file_is() {
-    let bytes = write(PatchFileOptions { dims: 4, ..PatchFileOptions::new(DIM) }, &[vec![3, 2]]);
+    let bytes = write(EmbeddingOptions { dims: 4, ..EmbeddingOptions::new(DIM) }, &[vec![3, 2]]);
     let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
     let strings = header.metadata().clone().unwrap();
     for (key, value) in [
@@ -118,7 +127,7 @@ fn the_header_says_what_the_file_is() {
 
 #[test]
 fn narrow_embeddings_stay_within_their_rounding() {
-    let with = |dtype| write(PatchFileOptions { dtype, ..PatchFileOptions::new(DIM) }, &[vec![2; 50]]);
+    let with = |dtype| write(EmbeddingOptions { dtype, ..EmbeddingOptions::new(DIM) }, &[vec![2; 50]]);
     let exact = floats(&SafeTensors::deserialize(&with(EmbeddingDtype::F32)).unwrap(), "embeddings");
     for (dtype, to_f32) in [
         (EmbeddingDtype::Bf16, (|b| bf16::from_le_bytes(b).to_f32()) as fn([u8; 2]) -> f32),
@@ -142,7 +151,7 @@ fn narrow_embeddings_stay_within_their_rounding() {
 
 #[test]
 fn no_bytes_make_a_valid_file() {
-    let bytes = write(PatchFileOptions::new(DIM), &[vec![]]);
+    let bytes = write(EmbeddingOptions::new(DIM), &[vec![]]);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert_eq!(file.tensor("bytes").unwrap().shape(), [0]);
     assert_eq!(file.tensor("embeddings").unwrap().shape(), [0, DIM]);
@@ -150,7 +159,7 @@ fn no_bytes_make_a_valid_file() {
 
 #[test]
 fn embeddings_can_be_left_out() {
-    let bytes = write(PatchFileOptions { embeddings: Embeddings::None, ..PatchFileOptions::new(DIM) }, &[vec![1, 2]]);
+    let bytes = write(EmbeddingOptions { embeddings: Embeddings::None, ..EmbeddingOptions::new(DIM) }, &[vec![1, 2]]);
     let file = SafeTensors::deserialize(&bytes).unwrap();
     assert!(file.tensor("embeddings").is_err());
     assert_eq!(file.tensor("prominence").unwrap().shape(), [2]);
