@@ -362,7 +362,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON

@@ -104,6 +104,7 @@ fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
     if args.dataset.is_named() {
         return Err(Failure::usage("`--decode-only` is for files and text, not for datasets"));
     }
+    refuse_unused(args)?;
     let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
     options.modalities = args.decoding.modalities()?;
     options.modality = args.decoding.modality.modality();
@@ -114,7 +115,8 @@ fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
     options.n_workers = args.engine.n_threads();
     let n_failed = AtomicU64::new(0);
     let printed = Mutex::new(Ok(()));
-    blt_ingest::decode_all(&options, &|source, result, seconds| {
+    let cancelled = stop_on_ctrl_c();
+    blt_ingest::decode_all(&options, &cancelled, &|source, result, seconds| {
         let line = match result {
             Ok(decoded) => {
                 let document = &decoded.document;
@@ -138,7 +140,11 @@ fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
     })
     .map_err(failure)?;
     printed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    Ok(if n_failed.into_inner() == 0 { Ending::Complete } else { Ending::SomeFailed })
+    Ok(match n_failed.into_inner() {
+        _ if cancelled.load(Ordering::SeqCst) => Ending::Interrupted,
+        0 => Ending::Complete,
+        _ => Ending::SomeFailed,
+    })
 }
 
 /// What the arguments name, in order.

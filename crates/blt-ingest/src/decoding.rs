@@ -4,12 +4,13 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use blt_core::Hint;
+use blt_core::{DecodeError, Hint};
 use blt_modalities::Decoded;
 
+use crate::encode::EncodeError;
 use crate::error::{IngestError, SourceError};
 use crate::options::IngestOptions;
 use crate::plan::{PlannedSource, SourceKind, plan};
@@ -19,24 +20,33 @@ use crate::source::LoadedSource;
 pub type DecodedVisitor<'a> = &'a (dyn Fn(&PlannedSource, Result<Decoded, SourceError>, f64) + Sync);
 
 /// Decodes every source of `options` and checks its views, and tells `visit` what came of it and how many seconds it took.
-/// Nothing is written.
+/// Nothing is written. Setting `cancelled` ends it; what was not decoded by then is not visited.
 ///
 /// # Errors
 ///
 /// Fails when no input exists.
-pub fn decode_all(options: &IngestOptions, visit: DecodedVisitor<'_>) -> Result<(), IngestError> {
+pub fn decode_all(
+    options: &IngestOptions,
+    cancelled: &AtomicBool,
+    visit: DecodedVisitor<'_>,
+) -> Result<(), IngestError> {
     let plan = plan(options, None)?;
     let scratch = tempfile::tempdir().map_err(|source| IngestError::Output { path: std::env::temp_dir(), source })?;
+    let mut options = options.clone();
+    options.modalities.isolation.scratch = Some(scratch.path().to_owned());
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..options.n_workers.clamp(1, plan.sources.len().max(1)) {
             scope.spawn(|| {
                 while let Some(planned) = plan.sources.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let start = Instant::now();
-                    let decoded = guarded(|| match load(options, planned, scratch.path())? {
-                        Ok(mut content) => Ok(Some(decode(options, planned, &mut content)?)),
+                    let decoded = guarded(|| match load(&options, planned, scratch.path())? {
+                        Ok(mut content) => Ok(Some(decode(&options, planned, &mut content, cancelled)?)),
                         Err(_) => Ok(None), // nothing to ingest
                     });
+                    if cancelled.load(Ordering::Relaxed) {
+                        return;
+                    }
                     if let Some(result) = decoded.transpose() {
                         visit(planned, result, start.elapsed().as_secs_f64());
                     }
@@ -80,11 +90,17 @@ pub(crate) fn decode(
     options: &IngestOptions,
     planned: &PlannedSource,
     content: &mut LoadedSource,
-) -> Result<Decoded, blt_core::DecodeError> {
+    cancelled: &AtomicBool,
+) -> Result<Decoded, SourceError> {
     let path = content.path();
     let hint = Hint { name: &planned.name, path: path.as_deref(), ..Hint::default() };
     let modality = options.modality.or(planned.modality);
-    options.modalities.decode(content.reader(), &hint, modality, &options.limits)
+    options.modalities.decode_unless(cancelled, content.reader(), &hint, modality, &options.limits).map_err(|error| {
+        match error {
+            DecodeError::Cancelled => SourceError::Encode(EncodeError::Cancelled),
+            error => SourceError::Decode(error),
+        }
+    })
 }
 
 /// Runs `work`; a panic inside it becomes an error of the source it was working on.

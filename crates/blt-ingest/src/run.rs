@@ -146,6 +146,10 @@ pub fn run(
     fs::create_dir(&partial).map_err(output)?;
     observer.planned(plan.n_sources(), plan.n_bytes());
 
+    let mut options = options.clone();
+    // Whatever a killed run's decoding processes leave goes with the folder.
+    options.modalities.isolation.scratch = Some(partial.clone());
+    let options = &options;
     let start = Instant::now();
     let stop = AtomicBool::new(false);
     let seconds = Mutex::default();

@@ -146,7 +146,7 @@ impl Work<'_> {
     ) -> Result<Encoded, SourceError> {
         let IngestOptions { encoding, embeddings, .. } = self.options;
         let Decoded { mut document, error } =
-            self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content))?;
+            self.timed(|seconds| &mut seconds.decode, || decode(self.options, planned, content, self.cancelled))?;
         let error = error.map(SourceError::Decode);
         if encoding.patcher.rule == Rule::Bpe
             && let Some(error) = error

@@ -233,6 +233,20 @@ fn changed_bytes_are_done_again_and_other_settings_refused() {
     assert_eq!(fs::read(folders.output("out").join("mine.txt")).unwrap(), b"not ours");
 }
 
+/// What failed to decode is there as its bytes, which depend on the settings as all outputs do.
+#[test]
+fn outputs_of_failed_sources_hold_the_settings_too() {
+    let folders = Folders::new();
+    folders.write("lone-surrogate.txt", b"\xFF\xFEx\0\x00\xD8y\0");
+    let mut options = folders.options("out");
+    options.modalities.text.views = Views::Decoded;
+    assert_eq!(ingest(&options).n_failed, 1);
+    assert!(folders.output("out").join("lone-surrogate.txt.safetensors").is_file());
+    options.encoding = Encoding::global(2.0);
+    let error = run(&*MODEL, &options, &Silent, &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, IngestError::Settings(_)), "{error}");
+}
+
 /// A journal can be anybody's: what it names must not lead out of the folder.
 #[test]
 fn a_tampered_journal_reaches_nothing_outside() {
