@@ -51,7 +51,7 @@ class Sphere:
         n, knots = int(self.meta["chart_n"]), len(self.arrays["chart_phi"])
         ranks = np.rint(np.arange(knots) * (n - 1) / max(knots - 1, 1))
         part = (ranks + 0.5) / n
-        cos_theta = 1 - 2 * np.interp(-cos_theta, -self.arrays["chart_cos_theta"], part)
+        cos_theta = 1 - 2 * np.interp(-cos_theta, -self.arrays["chart_theta"], part)
         return np.arccos(cos_theta), 2 * np.pi * np.interp(phi, self.arrays["chart_phi"], part)
 
 

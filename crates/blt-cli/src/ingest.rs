@@ -13,7 +13,7 @@ use blt_ingest::{
     Encoding, Form, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, ShardFormat,
     Shards, SourceKind, Status, Summary,
 };
-use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, ShardCompression};
+use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, ShardCompression, ShardCount};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;

@@ -176,7 +176,7 @@ impl Group<'_> {
                 let (own, after) = rest.split_at(count);
                 rest = after;
                 let n = lengths.len();
-                let width = if n == 0 { None } else { Some(count / n) };
+                let width = count.checked_div(n);
                 if !count.is_multiple_of(n.max(1))
                     || (n == 0 && count > 0)
                     || (dim.is_some() && width.is_some() && dim != width)

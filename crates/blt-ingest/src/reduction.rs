@@ -98,7 +98,7 @@ fn encode_start(
             Err(_) => return Ok(()),
         },
     };
-    let document = decode(work.options, &planned, &mut content)?.document;
+    let document = decode(work.options, &planned, &mut content, work.cancelled)?.document;
     for view in &document.views {
         let is_empty = matches!(&view.data, ViewData::Owned(bytes) if bytes.is_empty());
         if sample.n_left > 0 && !is_empty {
