@@ -252,7 +252,7 @@ mod tests {
             let u: Vec<[f64; 3]> = points.iter().map(|&(theta, phi)| unit_vector(theta, phi)).collect();
             let mean = u.chunks(2).map(|pair| dot(pair[0], pair[1])).sum::<f64>() / f64::from(n / 2);
             let expected = 1.0 / 2f64.tanh() - 0.5;
-            assert!((mean - expected).abs() < 0.02, "{metropolis}: {mean} is not {expected}");
+            assert!((mean / expected - 1.0).abs() < 0.02, "{metropolis}: {mean} is not {expected}");
         }
     }
 
