@@ -88,6 +88,10 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// The models at hand: the one inside the program, and those fetched from the hub
+    List(ModelListArgs),
+    /// Fetch a model from the hub
+    Pull(ModelPullArgs),
     /// Sizes, number types, hash and threshold of a model
     Info(ModelInfoArgs),
     /// Convert between safetensors and Burn's format, by the ending of the target
@@ -98,12 +102,48 @@ pub(crate) enum ModelCommand {
     Stats(ModelStatsArgs),
 }
 
+/// The Hugging Face Hub, and what is kept of it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HubArgs {
+    /// Token for what is not public; HF_TOKEN says it without showing it to other users of the machine
+    #[arg(long, value_name = "TOKEN", help_heading = "Hub")]
+    pub(crate) hf_token: Option<Secret>,
+    /// Address of the hub [default: HF_ENDPOINT, else https://huggingface.co]
+    #[arg(long, value_name = "URL", help_heading = "Hub")]
+    pub(crate) hf_endpoint: Option<String>,
+    /// Folder of what is fetched, in place of HF_HOME; models and data are in DIR/hub
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, help_heading = "Hub")]
+    pub(crate) cache_dir: Option<PathBuf>,
+    /// Use what was fetched before, and no network
+    #[arg(long, help_heading = "Hub")]
+    pub(crate) offline: bool,
+}
+
+/// A value that is not shown.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 /// The model and where it runs.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// `embedded`, a directory with `config.json` and weights, or a weights file
+    /// `embedded`, a directory with `config.json` and weights, a weights file, or `ORG/NAME[@REVISION]` on the hub
     #[arg(long, value_name = "MODEL", default_value = "embedded", help_heading = "Model")]
     pub(crate) model: String,
+    /// Take the directory's Burn record (`.mpk`), or take the file for one whatever its name
+    #[arg(long, help_heading = "Model")]
+    pub(crate) use_mpk: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) backend: BackendArg,
@@ -122,6 +162,8 @@ pub(crate) struct EngineArgs {
     /// Processor threads; with a card, how many documents are worked on at once [default: all, with a card 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 /// Devices of a backend.
@@ -457,24 +499,51 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ModelListArgs {
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelPullArgs {
+    /// `ORG/NAME`, or `ORG/NAME@REVISION` for another branch, tag or commit than `main`
+    pub(crate) model: String,
+    /// Say what would be fetched, and its licence, and fetch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ModelInfoArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelConvertArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// File to write, ending in `.safetensors` (original layout) or `.bpk`; its `config.json` goes beside it
     pub(crate) target: PathBuf,
     /// Number type of the stored weights
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: StoredDtypeArg,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -489,7 +558,7 @@ pub(crate) enum StoredDtypeArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelStatsArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// Bits of the weights
@@ -501,11 +570,13 @@ pub(crate) struct ModelStatsArgs {
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelVerifyArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// Expected values: `expected.safetensors`, or the original's `tokens_with_entropies.json`
     #[arg(long, value_name = "FILE")]
@@ -531,6 +602,8 @@ pub(crate) struct ModelVerifyArgs {
     /// Instructions of the processor, as in `patch`
     #[arg(long, value_name = "SET")]
     pub(crate) instructions: Option<InstructionSet>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 impl PatchingArgs {

@@ -156,7 +156,7 @@ fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
         threads: engine.n_threads(),
         ..CpuOptions::default()
     };
-    crate::stats::report(&engine.model, options, None, ReportFormat::Text)
+    crate::stats::report(engine.named(), options, None, ReportFormat::Text)
 }
 
 fn failure(error: IngestError) -> Failure {

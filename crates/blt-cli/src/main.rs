@@ -6,6 +6,7 @@ mod doctor;
 mod engine;
 mod failure;
 mod formats;
+mod hub;
 mod ingest;
 mod inspect;
 mod model;
@@ -45,6 +46,8 @@ fn main() -> ExitCode {
         Command::Runs(RunsCommand::Verify(args)) => runs::verify(args),
         Command::Runs(RunsCommand::Retry(args)) => runs::retry(args, cli.quiet),
         Command::Formats(args) => formats::run(args),
+        Command::Model(ModelCommand::List(args)) => hub::list(args),
+        Command::Model(ModelCommand::Pull(args)) => hub::pull(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),
