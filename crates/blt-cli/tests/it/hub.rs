@@ -127,8 +127,10 @@ fn old_records_give_what_their_weights_give() {
     fs::copy(golden("model-tiny/config.json"), folder.path().join("config.json")).unwrap();
     let by_flag = patches(&fixture, &[text(&folder.path().join("weights")), "--use-mpk"]);
     assert_eq!(found["entropies"], by_flag["entropies"]);
-    let halved = folder.path().join("halved.safetensors");
+    let converted = tempfile::tempdir().unwrap();
+    let halved = converted.path().join("model.safetensors");
     fixture.stdout_of(&["model", "convert", "o/record@v1", text(&halved), "--dtype", "f16"]);
+    assert_eq!(found["entropies"], patches(&fixture, &[text(converted.path())])["entropies"]);
 }
 
 #[test]
