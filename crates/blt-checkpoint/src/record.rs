@@ -152,3 +152,123 @@ fn transpose(bytes: &[u8], rows: usize, columns: usize, width: usize) -> Vec<u8>
     }
     turned
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use half::f16;
+
+    use super::*;
+
+    /// Of `pattern-f32.mpk`.
+    const CONFIG: &str = r#"{"args": {"dim": 8, "n_layers": 2, "n_heads": 2, "ffn_dim_multiplier": 0.7, "multiple_of": 16,
+        "max_seqlen": 32, "sliding_window": 8}}"#;
+
+    fn golden(name: &str) -> PathBuf {
+        blt_testkit::golden_dir().join(name)
+    }
+
+    /// A folder with these files.
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("there is room");
+        files.iter().for_each(|(name, bytes)| fs::write(folder.path().join(name), bytes).expect("there is room"));
+        folder
+    }
+
+    fn pattern_record() -> Vec<u8> {
+        fs::read(golden("model-burn-0.19/pattern-f32.mpk")).expect("the fixture is there")
+    }
+
+    #[test]
+    fn a_half_precision_record_has_the_weights_it_was_made_of() {
+        let record = fs::read(golden("model-burn-0.19/tiny-f16.mpk")).expect("the fixture is there");
+        let config = fs::read(golden("model-tiny/config.json")).expect("the fixture is there");
+        let folder = folder(&[("old.mpk", &record), ("config.json", &config)]);
+        let original = Checkpoint::open(&golden("model-tiny")).expect("valid");
+        for path in [folder.path().to_owned(), folder.path().join("old.mpk")] {
+            let loaded = Checkpoint::open(&path).expect("valid");
+            for spec in expected_tensors(original.config()) {
+                let expected = original.tensor_f32(&spec.name).expect("valid");
+                let expected: Vec<f32> = expected.into_iter().map(|value| f16::from_f32(value).to_f32()).collect();
+                assert!(loaded.tensor_f32(&spec.name).expect("valid") == expected, "{}", spec.name);
+            }
+            let hash: String = Sha256::digest(&record).iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(loaded.sha256().expect("readable"), hash, "the record's own");
+            assert_eq!(loaded.name(), "old");
+        }
+    }
+
+    /// As `tests/burn-record` makes them.
+    #[test]
+    fn a_full_precision_record_has_every_weight_in_its_place() {
+        let pattern = |name: &str, index: usize| {
+            let seed = name.bytes().fold(7u64, |hash, byte| (hash * 31 + u64::from(byte)) % 1_000_003);
+            ((seed + 7919 * index as u64) % 2047) as f32 / 8192.0 - 1023.0 / 8192.0
+        };
+        let folder = folder(&[("weights", &pattern_record()), ("config.json", CONFIG.as_bytes())]);
+        let loaded = Checkpoint::open_record(&folder.path().join("weights")).expect("valid");
+        for spec in expected_tensors(loaded.config()) {
+            let n = spec.shape.iter().product();
+            let expected: Vec<f32> = (0..n).map(|index| pattern(&spec.name, index)).collect();
+            assert_eq!(loaded.tensor_f32(&spec.name).expect("valid"), expected, "{}", spec.name);
+        }
+    }
+
+    #[test]
+    fn what_is_no_record_of_the_model_is_refused() {
+        let record = pattern_record();
+        let check = |record: &[u8], config: &str, reason: &str| {
+            let folder = folder(&[("model.mpk", record), ("config.json", config.as_bytes())]);
+            let error = Checkpoint::open(folder.path()).expect_err(reason);
+            assert!(error.to_string().contains(reason), "{error}");
+        };
+        check(&record[..record.len() - 1], CONFIG, "cut short");
+        check(&record[..300], CONFIG, "cut short");
+        check(b"", CONFIG, "cut short");
+        check(&[0x80], CONFIG, "no `item`");
+        check(&[0x81, 0xa4, b'i', b't', b'e', b'm', 0x80], CONFIG, "lacks 21 tensor(s)");
+        check(&record, &CONFIG.replace("\"n_layers\": 2", "\"n_layers\": 3"), "lacks 9 tensor(s)");
+        check(
+            &record,
+            &CONFIG.replace("\"multiple_of\": 16", "\"multiple_of\": 64"),
+            "has shape [16, 8], expected [64, 8]",
+        );
+        let mut other = record.clone();
+        let at = other.windows(3).position(|bytes| bytes == b"F32").expect("it says so");
+        other[at..at + 3].copy_from_slice(b"I64");
+        check(&other, CONFIG, "is no tensor");
+        for at in (0..record.len().min(4000)).step_by(13) {
+            let mut damaged = record.clone();
+            damaged[at] = damaged[at].wrapping_add(0x61);
+            let folder = folder(&[("model.mpk", &damaged), ("config.json", CONFIG.as_bytes())]);
+            let _ = Checkpoint::open(folder.path()); // whatever it is, it is no panic
+        }
+    }
+
+    #[test]
+    fn without_a_configuration_only_the_published_model_is_known() {
+        let folder = folder(&[("model.mpk", &pattern_record())]);
+        assert!(matches!(Checkpoint::open(folder.path()), Err(CheckpointError::NoConfig { .. })));
+        let shapes = expected_tensors(&ModelConfig::published()).into_iter().map(|mut spec| {
+            if is_matrix(&spec.name) {
+                spec.shape.reverse();
+            }
+            (spec.name, Recorded { dtype: Dtype::F16, shape: spec.shape, bytes: &[] })
+        });
+        let mut tensors: BTreeMap<String, Recorded<'_>> = shapes.collect();
+        assert_eq!(published_of(&tensors), Some(ModelConfig::published()));
+        tensors.remove("norm.weight");
+        assert_eq!(published_of(&tensors), None);
+    }
+
+    #[test]
+    fn of_several_records_none_is_taken_unless_it_is_the_model() {
+        let record = pattern_record();
+        let config = ("config.json", CONFIG.as_bytes());
+        let unclear = folder(&[("a.mpk", &record), ("b.mpk", &record), config]);
+        assert!(matches!(Checkpoint::open(unclear.path()), Err(CheckpointError::Open { .. })));
+        let clear = folder(&[("a.mpk", b""), ("model.mpk", &record), config]);
+        Checkpoint::open(clear.path()).expect("valid");
+    }
+}

@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
+use crate::hub::HubArgs;
 use crate::sphere::{SphereCommand, TargetZoneArg};
 
 /// Segments any bytes into patches where a byte-level language model is uncertain.
@@ -93,6 +94,10 @@ pub(crate) struct RetryArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// The models at hand: the one inside the program, and those fetched from the hub
+    List(ModelListArgs),
+    /// Fetch a model from the hub
+    Pull(ModelPullArgs),
     /// Sizes, number types, hash and threshold of a model
     Info(ModelInfoArgs),
     /// Convert between safetensors and Burn's format, by the ending of the target
@@ -106,9 +111,12 @@ pub(crate) enum ModelCommand {
 /// The model and where it runs.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// `embedded`, a directory with `config.json` and weights, or a weights file
+    /// `embedded`, a directory with `config.json` and weights, a weights file, or `ORG/NAME[@REVISION]` on the hub
     #[arg(long, value_name = "MODEL", default_value = "embedded", help_heading = "Model")]
     pub(crate) model: String,
+    /// Take the directory's Burn record (`.mpk`), or take the file for one whatever its name
+    #[arg(long, help_heading = "Model")]
+    pub(crate) use_mpk: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) backend: BackendArg,
@@ -127,6 +135,8 @@ pub(crate) struct EngineArgs {
     /// Processor threads; with a card, how many documents are worked on at once [default: all, with a card 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 /// Devices of a backend.
@@ -478,24 +488,51 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ModelListArgs {
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelPullArgs {
+    /// `ORG/NAME`, or `ORG/NAME@REVISION` for another branch, tag or commit than `main`
+    pub(crate) model: String,
+    /// Say what would be fetched, and its licence, and fetch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ModelInfoArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelConvertArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// File to write, ending in `.safetensors` (original layout) or `.bpk`; its `config.json` goes beside it
     pub(crate) target: PathBuf,
     /// Number type of the stored weights
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: StoredDtypeArg,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -510,7 +547,7 @@ pub(crate) enum StoredDtypeArg {
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelStatsArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// Bits of the weights
@@ -522,11 +559,13 @@ pub(crate) struct ModelStatsArgs {
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelVerifyArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// Expected values: `expected.safetensors`, or the original's `tokens_with_entropies.json`
     #[arg(long, value_name = "FILE")]
@@ -552,6 +591,8 @@ pub(crate) struct ModelVerifyArgs {
     /// Instructions of the processor, as in `patch`
     #[arg(long, value_name = "SET")]
     pub(crate) instructions: Option<InstructionSet>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 impl PatchingArgs {

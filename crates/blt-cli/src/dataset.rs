@@ -69,8 +69,6 @@ pub(crate) struct DatasetArgs {
     /// Read files of the Hub piece by piece and keep nothing of them: for a few rows of a large dataset
     #[arg(long, conflicts_with = "offline", help_heading = "Dataset")]
     stream: bool,
-    #[command(flatten)]
-    pub(crate) hub: HubArgs,
 }
 
 /// A dataset that was found, and what decides about the bytes of its outputs.
@@ -106,7 +104,12 @@ impl DatasetArgs {
     }
 
     /// Finds the dataset, pins its version and plans its rows. `drive` is where caches go if not where they are told to.
-    pub(crate) fn find(&self, limit: Option<usize>, drive: Option<&Path>) -> Result<Option<Found>, Failure> {
+    pub(crate) fn find(
+        &self,
+        hub: &HubArgs,
+        limit: Option<usize>,
+        drive: Option<&Path>,
+    ) -> Result<Option<Found>, Failure> {
         let preset = match &self.preset {
             Some(name) => Some(Preset::of_name(name).ok_or_else(|| {
                 let known: Vec<&str> = Preset::all().iter().map(|preset| preset.name).collect();
@@ -118,9 +121,9 @@ impl DatasetArgs {
             return Ok(None);
         };
         let place = if name.starts_with(['.', '/']) || Path::new(name).is_absolute() {
-            self.in_folder(Path::new(name))?
+            self.in_folder(Path::new(name), hub)?
         } else {
-            self.on_hub(name, preset.as_ref(), drive)?
+            self.on_hub(name, hub, preset.as_ref(), drive)?
         };
         let failed = |error: blt_dataset::PlanError| {
             let hint = error.hint().map(str::to_owned);
@@ -146,7 +149,7 @@ impl DatasetArgs {
             ("dataset_skip", options.skip.to_string()),
             ("dataset_shard", format!("{}/{}", options.shard.0, options.shard.1)),
         ];
-        let assets = self.assets(&place, preset.as_ref())?;
+        let assets = self.assets(hub, &place, preset.as_ref())?;
         let dataset = Dataset::new(place.files, plan, place.config.features, options.table);
         Ok(Some(Found {
             input: Arc::new(DatasetInput::new(&place.name, dataset, Some(assets))),
@@ -177,7 +180,7 @@ impl DatasetArgs {
             .ok_or_else(|| Failure::usage(format!("`--shard {text}` is not like `0/4`: a number from 0, and how many")))
     }
 
-    fn in_folder(&self, folder: &Path) -> Result<Place, Failure> {
+    fn in_folder(&self, folder: &Path, hub: &HubArgs) -> Result<Place, Failure> {
         let failed = |error: io::Error| Failure::new(format!("cannot read the folder `{}`", folder.display()), error);
         if self.revision.is_some() || self.stream {
             return Err(Failure::usage("`--revision` and `--stream` are for datasets of the Hub, not for a folder"));
@@ -192,7 +195,7 @@ impl DatasetArgs {
         Ok(Place {
             name: blt_ingest::path_text(&root),
             version: String::new(),
-            cache: self.hub.options()?.cache.join("blt-assets"),
+            cache: hub.options()?.cache.join("blt-assets"),
             files: own,
             paths,
             config,
@@ -200,9 +203,15 @@ impl DatasetArgs {
         })
     }
 
-    fn on_hub(&self, name: &str, preset: Option<&Preset>, drive: Option<&Path>) -> Result<Place, Failure> {
+    fn on_hub(
+        &self,
+        name: &str,
+        hub: &HubArgs,
+        preset: Option<&Preset>,
+        drive: Option<&Path>,
+    ) -> Result<Place, Failure> {
         let drive_cache = drive.map(|drive| drive.join("cache/hub"));
-        let hub = Arc::new(self.hub.hub(drive_cache.as_deref())?);
+        let hub = Arc::new(hub.hub(drive_cache.as_deref())?);
         let repo = Repo::new(RepoKind::Dataset, name).map_err(hub::failure)?;
         let revision = self.revision.as_deref().unwrap_or("main");
         let at = hub.resolve(&repo, revision).map_err(hub::failure)?;
@@ -262,10 +271,10 @@ impl DatasetArgs {
         UrlFetcher::new(UrlPolicy::new(self.allow_url_host.clone()))
     }
 
-    fn assets(&self, place: &Place, preset: Option<&Preset>) -> Result<Assets, Failure> {
+    fn assets(&self, hub: &HubArgs, place: &Place, preset: Option<&Preset>) -> Result<Assets, Failure> {
         let options = AssetOptions {
             on_missing: if self.skip_missing_files { OnMissing::Skip } else { OnMissing::Error },
-            offline: self.hub.options()?.offline,
+            offline: hub.options()?.offline,
             archives: preset.map(|preset| preset.archives.clone()).unwrap_or_default(),
             allowed_hosts: self.allow_url_host.clone(),
             ..AssetOptions::default()

@@ -10,9 +10,9 @@ use crate::failure::Failure;
 /// Where models and datasets come from. The environment variables of the Python client count where nothing is given.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct HubArgs {
-    /// Token of the Hugging Face Hub [env: HF_TOKEN]
+    /// Token of the Hugging Face Hub; HF_TOKEN says it without showing it to other users of the machine
     #[arg(long, value_name = "TOKEN", help_heading = "Hub")]
-    pub(crate) hf_token: Option<String>,
+    pub(crate) hf_token: Option<Secret>,
     /// Address of the Hub or of a mirror [env: HF_ENDPOINT]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url, help_heading = "Hub")]
     pub(crate) hf_endpoint: Option<String>,
@@ -22,6 +22,22 @@ pub(crate) struct HubArgs {
     /// Use what is in the cache and never the network [env: HF_HUB_OFFLINE]
     #[arg(long, help_heading = "Hub")]
     pub(crate) offline: bool,
+}
+
+/// A value that is not shown.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
 }
 
 impl HubArgs {
@@ -39,7 +55,7 @@ impl HubArgs {
         }
         if let Some(token) = &self.hf_token {
             let unusable = || Failure::usage("`--hf-token` is not a token: it has spaces or control characters");
-            options.token = Some(Token::new(token).ok_or_else(unusable)?);
+            options.token = Some(Token::new(&token.0).ok_or_else(unusable)?);
         }
         options.offline |= self.offline;
         Ok(options)

@@ -55,7 +55,7 @@ enum Sources {
 fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
     let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
-    if let Some(found) = args.dataset.find(args.limit, args.external_drive.as_deref())? {
+    if let Some(found) = args.dataset.find(&args.engine.hub, args.limit, args.external_drive.as_deref())? {
         options.inputs.push(Input::Dataset(found.input));
         options.settings.extend(found.settings);
     }
@@ -173,7 +173,7 @@ fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
         threads: engine.n_threads(),
         ..CpuOptions::default()
     };
-    crate::stats::report(&engine.model, options, None, ReportFormat::Text)
+    crate::stats::report(engine.named(), options, None, ReportFormat::Text)
 }
 
 fn failure(error: IngestError) -> Failure {

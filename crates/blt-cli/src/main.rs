@@ -11,6 +11,7 @@ mod hub;
 mod ingest;
 mod inspect;
 mod model;
+mod models;
 mod output;
 mod patch;
 mod render;
@@ -49,6 +50,8 @@ fn main() -> ExitCode {
         Command::Runs(RunsCommand::Retry(args)) => runs::retry(args, cli.quiet),
         Command::Formats(args) => formats::run(args),
         Command::Sphere(command) => sphere::run(command, cli.quiet),
+        Command::Model(ModelCommand::List(args)) => models::list(args),
+        Command::Model(ModelCommand::Pull(args)) => models::pull(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),

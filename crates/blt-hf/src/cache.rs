@@ -66,7 +66,8 @@ impl Cache {
         self.snapshot(at).join(path)
     }
 
-    fn snapshot(&self, at: &Pinned) -> PathBuf {
+    /// Where the files of a commit are.
+    pub(crate) fn snapshot(&self, at: &Pinned) -> PathBuf {
         self.repo(&at.repo).join("snapshots").join(at.commit.as_str())
     }
 

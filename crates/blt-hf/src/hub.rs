@@ -96,6 +96,16 @@ impl Hub {
         self.cache.find(at, path, size)
     }
 
+    /// Paths and sizes of the files of a commit that are in the cache, sorted.
+    pub fn cached_paths(&self, at: &Pinned) -> Vec<(String, u64)> {
+        self.cache.files(at)
+    }
+
+    /// The folder in the cache that has the files of a commit, as far as they were fetched.
+    pub fn snapshot(&self, at: &Pinned) -> PathBuf {
+        self.cache.snapshot(at)
+    }
+
     /// Every repository of which something is in the cache, sorted.
     pub fn cached_repos(&self) -> Vec<CachedRepo> {
         self.cache.repos()

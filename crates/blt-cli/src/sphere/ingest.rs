@@ -120,7 +120,7 @@ fn ingest_options(
     let encoding = args.patching.encoding(&model.config)?;
     let folder = output.join(ENCODE_FOLDER);
     let (mut sources, mut settings) = (sources, engine_settings(model));
-    if let Some(found) = args.dataset.find(args.limit, None)? {
+    if let Some(found) = args.dataset.find(&args.engine.hub, args.limit, None)? {
         sources.push(Input::Dataset(found.input));
         settings.extend(found.settings);
     }
