@@ -112,7 +112,9 @@ mod tests {
     fn values(name: &str) -> Vec<f32> {
         let config = ModelConfig::from_json(CONFIG, "test").unwrap();
         let spec = expected_tensors(&config).into_iter().find(|spec| spec.name == name).unwrap();
-        (0..spec.shape.iter().product()).map(|index| ((index * 37 + name.len() * 11) % 101) as f32 / 50.0 - 1.0).collect()
+        (0..spec.shape.iter().product())
+            .map(|index| ((index * 37 + name.len() * 11) % 101) as f32 / 50.0 - 1.0)
+            .collect()
     }
 
     fn written() -> Vec<u8> {
@@ -135,7 +137,8 @@ mod tests {
             let (before, after) = (values(&spec.name), checkpoint.tensor_f32(&spec.name).unwrap());
             if let &[_, columns] = &spec.shape[..] {
                 let (quantized, scales) = quantize(&before, columns);
-                let products = quantized.iter().enumerate().map(|(index, &value)| f32::from(value) * scales[index / columns]);
+                let products =
+                    quantized.iter().enumerate().map(|(index, &value)| f32::from(value) * scales[index / columns]);
                 assert_eq!(products.collect::<Vec<_>>(), after, "{}", spec.name);
             } else {
                 assert_eq!(before, after, "{}", spec.name);
@@ -146,7 +149,8 @@ mod tests {
     /// The written file with the header's entry of one tensor changed; both texts are equally long.
     fn altered(from: &str, to: &str) -> CheckpointError {
         let mut bytes = written();
-        let at = bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("it stands in the header");
+        let at =
+            bytes.windows(from.len()).position(|window| window == from.as_bytes()).expect("it stands in the header");
         assert_eq!(from.len(), to.len());
         bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
         opened(&bytes).expect_err("the file is not what it says")
@@ -169,7 +173,8 @@ mod tests {
             let (_, scales) = quantize(&values("output.weight"), 8);
             let mut bytes = bytes.clone();
             let wanted: Vec<u8> = scales.iter().flat_map(|scale| scale.to_le_bytes()).collect();
-            let at = bytes.windows(wanted.len()).position(|window| window == wanted).expect("the scales stand in the file");
+            let at =
+                bytes.windows(wanted.len()).position(|window| window == wanted).expect("the scales stand in the file");
             bytes[at + 4..at + 8].copy_from_slice(&f32::to_le_bytes(scale));
             let checkpoint = opened(&bytes).expect("the header is whole");
             let error = checkpoint.tensor_f32("output.weight").expect_err("a scale is none");
