@@ -74,12 +74,22 @@ pub enum CheckpointError {
         expected: Vec<usize>,
     },
     /// A tensor is stored in a number type that weights do not come in.
-    #[error("tensor `{name}` has dtype {found}, expected F32, F16 or BF16")]
+    #[error("tensor `{name}` has dtype {found}, expected F32, F16, BF16, or, for a matrix, I8 with a scale a row")]
     Dtype {
         /// Its name in the file.
         name: String,
         /// Its number type in the file.
         found: String,
+    },
+    /// The scale of a row of an 8-bit matrix is negative, infinite or not a number.
+    #[error("tensor `{name}` holds {found} as the scale of row {row}")]
+    Scale {
+        /// Name of the scales in the file.
+        name: String,
+        /// The first such row.
+        row: usize,
+        /// Its scale.
+        found: f32,
     },
     /// A weight is infinite or not a number.
     #[error("tensor `{name}` holds a value that is not finite at element {index}")]

@@ -2,7 +2,9 @@
 //!
 //! Every tensor's name, shape and number type is checked before any is read, and nothing in the file is trusted: not its
 //! header's size, not its offsets. Two layouts are known, that of the original checkpoint and that of a transformers
-//! BLT checkpoint (`model.patcher.*`); both come out under the original's names. Records of Burn up to 0.19 (`.mpk`) are read, too.
+//! BLT checkpoint (`model.patcher.*`); both come out under the original's names. Weights are F32, F16 or BF16; a matrix
+//! may instead be I8 with one F32 scale a row in a tensor `NAME.scale` beside it. Records of Burn up to 0.19 (`.mpk`) are
+//! read, too.
 //!
 //! ```no_run
 //! let checkpoint = blt_checkpoint::Checkpoint::open("path/to/model".as_ref())?;
@@ -18,6 +20,7 @@
 
 mod config;
 mod error;
+mod int8_rows;
 mod layout;
 mod message_pack;
 mod record;

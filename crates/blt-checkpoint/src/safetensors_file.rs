@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
+use crate::int8_rows::{dequantize, scale_name, scaled_by};
 use crate::{CheckpointError, Layout, ModelConfig, expected_tensors};
 
 /// Largest safetensors header that is read, in bytes; the format's own limit.
@@ -333,11 +334,17 @@ impl Checkpoint {
                 let (found, expected) = (info.shape.clone(), spec.shape.clone());
                 return Err(CheckpointError::Shape { name: name.clone(), found, expected });
             }
-            if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                return Err(CheckpointError::Dtype { name: name.clone(), found: format!("{:?}", info.dtype) });
+            match (info.dtype, &spec.shape[..]) {
+                (Dtype::F32 | Dtype::F16 | Dtype::BF16, _) => {}
+                (Dtype::I8, &[rows, _]) => check_scales(&file, &scale_name(name), rows)?,
+                (dtype, _) => return Err(CheckpointError::Dtype { name: name.clone(), found: format!("{dtype:?}") }),
             }
         }
-        let unused = file.tensors.keys().filter(|name| name.starts_with(layout.prefix()) && !stored.contains(name));
+        let used = |name: &String| {
+            let scaled = scaled_by(name).and_then(|matrix| file.tensors.get(matrix));
+            stored.contains(name) || scaled.is_some_and(|matrix| matrix.dtype == Dtype::I8)
+        };
+        let unused = file.tensors.keys().filter(|name| name.starts_with(layout.prefix()) && !used(name));
         for name in unused {
             tracing::warn!(name, origin = file.origin(), "tensor is not part of this model and is not used");
         }
@@ -396,19 +403,47 @@ impl Checkpoint {
         Ok(format!("{}@{}", self.name(), &self.sha256()?[..12]))
     }
 
-    /// The tensor that the original calls `name`, as float32, row-major.
+    /// The tensor that the original calls `name`, as float32, row-major. Of a matrix in 8 bits it is each value times its
+    /// row's scale, rounded once to float32, the same on every machine.
     ///
     /// # Errors
     ///
-    /// Fails when it cannot be read or holds a value that is not finite.
+    /// Fails when it cannot be read, holds a value that is not finite, or the scale of a row is none.
     pub fn tensor_f32(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         let stored = self.layout.stored_name(name);
-        let values = self.file.floats(&stored)?;
+        let values = match self.file.tensors.get(&stored) {
+            Some(info) if info.dtype == Dtype::I8 => {
+                let scales = self.scales(&scale_name(&stored))?;
+                dequantize(&self.file.bytes(&stored)?, &scales)
+            }
+            _ => self.file.floats(&stored)?,
+        };
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(CheckpointError::NotFinite { name: stored, index }),
             None => Ok(values),
         }
     }
+
+    fn scales(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let scales = self.file.floats(name)?;
+        match scales.iter().position(|scale| !(scale.is_finite() && *scale >= 0.0)) {
+            Some(row) => Err(CheckpointError::Scale { name: name.to_owned(), row, found: scales[row] }),
+            None => Ok(scales),
+        }
+    }
+}
+
+/// That an 8-bit matrix has a scale for each of its `rows`.
+fn check_scales(file: &SafetensorsFile, name: &str, rows: usize) -> Result<(), CheckpointError> {
+    let info = file.tensors.get(name).ok_or_else(|| file.missing(name, 1))?;
+    if info.shape != [rows] {
+        let (found, expected) = (info.shape.clone(), vec![rows]);
+        return Err(CheckpointError::Shape { name: name.to_owned(), found, expected });
+    }
+    if info.dtype != Dtype::F32 {
+        return Err(CheckpointError::Dtype { name: name.to_owned(), found: format!("{:?}", info.dtype) });
+    }
+    Ok(())
 }
 
 /// The `config.json` beside `weights`, if there is one.

@@ -543,6 +543,8 @@ pub(crate) enum StoredDtypeArg {
     Bf16,
     /// 16-bit floats with 5 bits of exponent
     F16,
+    /// matrices in 8 bits with one 32-bit scale a row
+    Int8,
 }
 
 #[derive(Debug, Args)]

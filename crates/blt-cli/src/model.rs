@@ -90,12 +90,16 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
         StoredDtypeArg::F32 => StoredDtype::F32,
         StoredDtypeArg::Bf16 => StoredDtype::Bf16,
         StoredDtypeArg::F16 => StoredDtype::F16,
+        StoredDtypeArg::Int8 => StoredDtype::Int8,
     };
     let (config, bytes) = match (open_model(NamedModel::on(&args.hub, &args.model))?, extension) {
         (source, Some("safetensors")) => {
             let (config, tensors) = source.into_tensors()?;
             let bytes = safetensors_bytes(&config, dtype, tensors).map_err(failed)?;
             (config, bytes)
+        }
+        (_, Some("bpk")) if args.dtype == StoredDtypeArg::Int8 => {
+            return Err(Failure::usage("Burn's records hold no 8-bit matrices; write a `.safetensors` file"));
         }
         (source, Some("bpk")) => record(source, args.dtype)?,
         _ => return Err(Failure::usage("the target must end in `.safetensors` or `.bpk`")),
@@ -118,6 +122,7 @@ fn record(source: ModelSource, dtype: StoredDtypeArg) -> Result<(ModelConfig, Ve
         StoredDtypeArg::F32 => FloatType::F32,
         StoredDtypeArg::Bf16 => FloatType::Bf16,
         StoredDtypeArg::F16 => FloatType::F16,
+        StoredDtypeArg::Int8 => unreachable!("a record in 8 bits was refused before"),
     };
     burn::record(source, float)
 }
