@@ -540,7 +540,7 @@ mod tests {
     fn check(file: &str, expected: &str) {
         let document = decode(file);
         let ViewData::Owned(bytes) = &document.views[0].data else { panic!("text is made") };
-        assert_eq!(String::from_utf8_lossy(bytes), expected, "{file}");
+        assert_eq!(std::str::from_utf8(bytes).unwrap(), expected, "{file}");
         assert_eq!(document.views[0].check_units(bytes.len() as u64), Ok(()));
         assert_eq!(document.problems, Vec::<String>::new());
     }
