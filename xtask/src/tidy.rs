@@ -49,14 +49,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-sphere", &[]),
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
-    ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
+    ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
+    ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
             "blt-checkpoint",
             "blt-core",
+            "blt-corpus",
             "blt-cpu",
             "blt-cuda",
+            "blt-dataset",
+            "blt-hf",
             "blt-hf",
             "blt-ingest",
             "blt-mini",
@@ -65,6 +69,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-output",
             "blt-patcher",
             "blt-sidecar",
+            "blt-sphere",
         ],
     ),
     ("blt-testkit", &[]),
@@ -77,7 +82,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
-    ("rusqlite", &["blt-sidecar", "blt-ingest"]),
+    ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
     ("ureq", &["blt-hf"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];

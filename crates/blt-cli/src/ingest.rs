@@ -54,7 +54,11 @@ enum Sources {
 
 fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    if let Some(found) = args.dataset.find(args.limit, args.external_drive.as_deref())? {
+        options.inputs.push(Input::Dataset(found.input));
+        options.settings.extend(found.settings);
+    }
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -84,15 +88,22 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
     if args.profile {
         write_all(profile(&summary).as_bytes())?;
     }
-    Ok(match &summary {
-        Summary { interrupted: true, .. } => Ending::Interrupted,
-        Summary { n_failed: 0, .. } => Ending::Complete,
-        _ => Ending::SomeFailed,
-    })
+    if summary.interrupted {
+        return Ok(Ending::Interrupted);
+    }
+    let placed = if args.sphere {
+        crate::sphere::after_ingest(&options.output, args.target_zone, quiet)?
+    } else {
+        Ending::Complete
+    };
+    Ok(if summary.n_failed == 0 { placed } else { Ending::SomeFailed })
 }
 
 /// Decodes and checks every source, without a model and without outputs.
 fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
+    if args.dataset.is_named() {
+        return Err(Failure::usage("`--decode-only` is for files and text, not for datasets"));
+    }
     let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
     options.modalities = args.decoding.modalities()?;
     options.modality = args.decoding.modality.modality();
@@ -189,6 +200,10 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             dims,
         },
         form: form(args),
+        equal_shards: match (args.num_shards, args.shard_size) {
+            (Some(n), _) => Some(ShardCount::Shards(u64::from(n))),
+            (None, size) => size.map(ShardCount::Tokens),
+        },
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
         limits: args.decoding.limits(),
@@ -219,6 +234,10 @@ fn form(args: &IngestArgs) -> Form {
             }),
             sources_per_shard: args.webdataset_shard_size.unwrap_or(1000) as usize,
         }),
+        OutputFormat::Parquet => Form::Shards(Shards {
+            format: ShardFormat::Parquet,
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(10_000) as usize,
+        }),
     }
 }
 
@@ -237,14 +256,21 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     let idle_tokenizer = decoding.tokenizer.is_some() && decoding.text_segments != Some(SegmentsArg::Tokens);
     #[cfg(not(feature = "tokenizers"))]
     let idle_tokenizer = false;
+    if let Some(option) = args.dataset.idle() {
+        return Err(Failure::usage(format!("`{option}` has no effect without `--huggingface-dataset`")));
+    }
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
+        (no_embeddings && args.sphere, "--sphere", "`--embeddings none`: there is nothing to place"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
-        (!webdataset && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", OTHER_FORMAT),
+        (!shards && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", "`--output-format safetensors`"),
+        (shards && args.num_shards.is_some(), "--num-shards", "an `--output-format` that is not `safetensors`"),
+        (shards && args.shard_size.is_some(), "--shard-size", "an `--output-format` that is not `safetensors`"),
         (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
         (shards && args.export_json, "--export-json", "outputs that hold many sources"),
+        (shards && args.sphere, "--sphere", "outputs that hold many sources; run `sphere fill` on files of one each"),
         (shards && args.entropy_histogram, "--entropy-histogram", "outputs that hold many sources"),
         (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
     ] {
@@ -274,7 +300,7 @@ fn settings(args: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, Strin
     Ok(settings)
 }
 
-fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
+pub(crate) fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
     let config = &model.config;
     // The model's name tells its weights apart, but not what they are computed with.
     let constants = format!(
@@ -289,7 +315,7 @@ fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
-fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
     let handler = move || {
@@ -306,8 +332,8 @@ fn stop_on_ctrl_c() -> Arc<AtomicBool> {
 }
 
 /// Progress on standard error, as a bar when that is a terminal; failures always.
-struct Progress {
-    bar: ProgressBar,
+pub(crate) struct Progress {
+    pub(crate) bar: ProgressBar,
     /// Where to leave how the run was started, once it is known that it can.
     record_in: Option<PathBuf>,
     n_ended: AtomicU64,
@@ -315,7 +341,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let shown = !quiet && io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -329,8 +355,8 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn planned(&self, n_sources: usize, n_bytes: u64) {
-        self.n_sources.store(n_sources as u64, Ordering::Relaxed);
+    fn planned(&self, n_sources: Option<u64>, n_bytes: u64) {
+        self.n_sources.store(n_sources.unwrap_or(0), Ordering::Relaxed);
         self.bar.set_length(n_bytes);
         if let Some(folder) = &self.record_in
             && let Err(failure) = crate::runs::record_start(folder)
@@ -345,7 +371,10 @@ impl Observer for Progress {
 
     fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
         let n_ended = self.n_ended.fetch_add(1, Ordering::Relaxed) + 1;
-        self.bar.set_message(format!("{n_ended}/{}", self.n_sources.load(Ordering::Relaxed)));
+        self.bar.set_message(match self.n_sources.load(Ordering::Relaxed) {
+            0 => n_ended.to_string(),
+            n => format!("{n_ended}/{n}"),
+        });
         match outcome {
             Outcome::Failed(error) => {
                 self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
@@ -404,7 +433,7 @@ fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
 
 /// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the
 /// name of its outputs, and where it is.
-fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
     let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
     let done: HashSet<&str> = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
     for source in &plan.sources {
@@ -416,6 +445,12 @@ fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) ->
         };
         let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
+    for input in &plan.datasets {
+        let plan = input.dataset().plan();
+        let rows = plan.n_rows().map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string());
+        let (files, bytes) = (plan.files.len(), plan.n_bytes());
+        let _ = writeln!(report, "dataset\t{bytes}\t{rows} rows in {files} files\t{}", input.name());
+    }
     Ok(())
 }
 
@@ -423,7 +458,7 @@ fn describe_sizes(report: &mut String, plan: &Plan) {
     let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
     sizes.sort_unstable();
     let n = sizes.len();
-    let _ = writeln!(report, "sources {n}, bytes {}", plan.n_bytes());
+    let _ = writeln!(report, "sources {n}, bytes {}", sizes.iter().sum::<u64>());
     if n == 0 {
         return;
     }

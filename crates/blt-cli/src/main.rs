@@ -1,11 +1,13 @@
 //! `blt-cli`: segments any bytes into entropy patches. Arguments, printing and exit codes; the work is in the libraries.
 
 mod args;
+mod dataset;
 mod decoding;
 mod doctor;
 mod engine;
 mod failure;
 mod formats;
+mod hub;
 mod ingest;
 mod inspect;
 mod model;
@@ -13,6 +15,7 @@ mod output;
 mod patch;
 mod render;
 mod runs;
+mod sphere;
 mod stats;
 mod verify;
 
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Runs(RunsCommand::Verify(args)) => runs::verify(args),
         Command::Runs(RunsCommand::Retry(args)) => runs::retry(args, cli.quiet),
         Command::Formats(args) => formats::run(args),
+        Command::Sphere(command) => sphere::run(command, cli.quiet),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),

@@ -68,6 +68,8 @@ pub(crate) fn load(
             }
             LoadedSource::open(&path, max_bytes, in_memory)?
         }
+        // It was handed over with its bytes, or with an error.
+        SourceKind::Row => return Err(SourceError::Read(io::Error::other("the row was not read"))),
         SourceKind::Skip(reason) => return Ok(Err(reason)),
         SourceKind::Unreadable(error) => return Err(retold(error)),
     }))
@@ -81,7 +83,8 @@ pub(crate) fn decode(
 ) -> Result<Decoded, blt_core::DecodeError> {
     let path = content.path();
     let hint = Hint { name: &planned.name, path: path.as_deref(), ..Hint::default() };
-    options.modalities.decode(content.reader(), &hint, options.modality, &options.limits)
+    let modality = options.modality.or(planned.modality);
+    options.modalities.decode(content.reader(), &hint, modality, &options.limits)
 }
 
 /// Runs `work`; a panic inside it becomes an error of the source it was working on.

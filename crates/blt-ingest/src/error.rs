@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use blt_core::DecodeError;
+use blt_dataset::{AssetError, TableError};
 use blt_output::FitError;
 use blt_sidecar::SidecarError;
 
@@ -89,6 +90,15 @@ pub enum SourceError {
     /// It could not be opened or read.
     #[error("cannot read it")]
     Read(#[source] io::Error),
+    /// A row of a dataset could not be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A file that a row names is not to be had.
+    #[error("a file that it names is missing")]
+    Asset(#[source] Box<AssetError>),
+    /// A row names a file, and only bytes are taken.
+    #[error("it names the file `{0}`, and files that rows name are not looked up here")]
+    Reference(String),
     /// It could not be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),

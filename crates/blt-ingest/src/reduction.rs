@@ -12,6 +12,7 @@ use crate::encode::{EmbeddingsOf, PatchSink};
 use crate::error::{IngestError, SourceError};
 use crate::journal::{Journal, OutputFile};
 use crate::plan::{Plan, PlannedSource};
+use crate::sequence::{Item, Sequence};
 use crate::work::{Work, hex};
 
 /// Where the projection of a run lies in its output folder. No output of a source begins with `@`.
@@ -61,27 +62,43 @@ pub(crate) fn projection(
 fn sample(work: &Work<'_>, plan: &Plan) -> Sample {
     let dim = work.options.embeddings.model_dim;
     let mut sample = Sample { fit: ProjectionFit::new(dim), compared: Vec::new(), n_left: 0, n_compared_left: 0 };
-    let n_sources = plan.sources.len().clamp(1, N_SAMPLED_SOURCES);
-    for i in 0..n_sources.min(plan.sources.len()) {
+    let listed = spread(&plan.sources);
+    // Rows are read in order, so the first ones stand for all.
+    let rows = Sequence::of_rows(plan).take(if plan.datasets.is_empty() { 0 } else { N_SAMPLED_SOURCES });
+    let items = listed.map(|planned| Item { planned: Arc::clone(planned), content: None }).chain(rows);
+    let n_sources =
+        plan.sources.len().min(N_SAMPLED_SOURCES) + if plan.datasets.is_empty() { 0 } else { N_SAMPLED_SOURCES };
+    for item in items {
         if work.is_stopped() {
             break;
         }
-        let planned = &plan.sources[i * plan.sources.len() / n_sources];
         (sample.n_left, sample.n_compared_left) = (N_SAMPLED_PATCHES / n_sources, N_COMPARED_PATCHES / n_sources);
-        let _ = guarded(|| encode_start(work, planned, work.partial, &mut sample));
+        let _ = guarded(|| encode_start(work, item, work.partial, &mut sample));
     }
     sample
+}
+
+/// At most [`N_SAMPLED_SOURCES`] of them, from all over.
+fn spread(sources: &[Arc<PlannedSource>]) -> impl Iterator<Item = &Arc<PlannedSource>> {
+    let n = sources.len().min(N_SAMPLED_SOURCES);
+    (0..n).map(move |i| &sources[i * sources.len() / n])
 }
 
 /// Hands patches of a source to `sample` until that has enough.
 fn encode_start(
     work: &Work<'_>,
-    planned: &PlannedSource,
+    Item { planned, content }: Item,
     scratch: &Path,
     sample: &mut Sample,
 ) -> Result<(), SourceError> {
-    let Ok(mut content) = load(work.options, planned, scratch)? else { return Ok(()) };
-    let document = decode(work.options, planned, &mut content)?.document;
+    let mut content = match content {
+        Some(content) => content?,
+        None => match load(work.options, &planned, scratch)? {
+            Ok(content) => content,
+            Err(_) => return Ok(()),
+        },
+    };
+    let document = decode(work.options, &planned, &mut content)?.document;
     for view in &document.views {
         let is_empty = matches!(&view.data, ViewData::Owned(bytes) if bytes.is_empty());
         if sample.n_left > 0 && !is_empty {

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
+use crate::equal_shards;
 use crate::error::{IngestError, SourceError};
 use crate::journal::{Journal, OutputFile, Row, Status};
 use crate::options::{Form, IngestOptions};
@@ -51,8 +52,8 @@ pub enum Outcome {
 
 /// Is told what happens, from several threads.
 pub trait Observer: Sync {
-    /// The run has this many sources and bytes.
-    fn planned(&self, _n_sources: usize, _n_bytes: u64) {}
+    /// The run has this many sources, if that is known, and about so many bytes.
+    fn planned(&self, _n_sources: Option<u64>, _n_bytes: u64) {}
     /// So many bytes more have been encoded, or passed over because they were done.
     fn advanced(&self, _n_bytes: u64) {}
     /// A projection for embeddings was fitted, and what it loses of a sample.
@@ -143,7 +144,7 @@ pub fn run(
     let journal = Journal::open(&options.output, &options.fingerprint(&engine.info().model))?;
     let plan = plan(options, Some(&journal))?;
     fs::create_dir(&partial).map_err(output)?;
-    observer.planned(plan.sources.len(), plan.n_bytes());
+    observer.planned(plan.n_sources(), plan.n_bytes());
 
     let start = Instant::now();
     let stop = AtomicBool::new(false);
@@ -161,7 +162,8 @@ pub fn run(
     let (summary, read) = std::thread::scope(|scope| {
         let reader =
             Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone() };
-        let n_workers = options.n_workers.clamp(1, plan.sources.len().max(1));
+        let n_sources = plan.n_sources().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let n_workers = options.n_workers.clamp(1, n_sources.max(1));
         let work = &work;
         let reading = match &options.form {
             Form::Documents => {
@@ -169,7 +171,7 @@ pub fn run(
                     let (from_reader, to_journal) = (from_reader.clone(), to_journal.clone());
                     scope.spawn(move || encode_documents(work, &from_reader, &to_journal));
                 }
-                scope.spawn(|| reader.read_documents())
+                scope.spawn(|| reader.read_documents().map(|()| None))
             }
             Form::Shards(shards) => {
                 let (to_shards, from_workers) = bounded(n_workers);
@@ -192,16 +194,18 @@ pub fn run(
         (summary, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let mut summary = summary?;
-    read?;
+    let n_shards = read?;
     summary.interrupted = cancelled.load(Ordering::Relaxed);
     summary.seconds = *work.seconds.lock().unwrap_or_else(PoisonError::into_inner);
     summary.seconds.wall = start.elapsed().as_secs_f64();
 
-    if let Form::Shards(shards) = &options.form
+    if let (Form::Shards(shards), Some(n_shards)) = (&options.form, n_shards) {
+        complete(options, shards, (&plan, n_shards), &engine.info().model, &journal, &partial)?;
+    }
+    if let Some(count) = options.equal_shards
         && !summary.interrupted
-        && !options.only_failed
     {
-        complete(options, shards, &plan, &journal, &partial)?;
+        equal_shards::write(options, count, &journal, &partial)?;
     }
     let fresh = partial.join(Journal::FILE_NAME);
     journal.write_canonical(&fresh)?;
