@@ -1,6 +1,6 @@
 """Global JAX arrays from the shards of `ingest --num-shards`: every process reads only the rows its devices own.
 
-    patches = load("out", NamedSharding(Mesh(jax.devices(), "data"), PartitionSpec("data")))
+    patches = load("out/shards", NamedSharding(Mesh(jax.devices(), "data"), PartitionSpec("data")))
     patches["embeddings"]    # one array over all processes, [rows, D]; see "valid_rows" in manifest.json
 
 Any number of processes and devices that divides the number of rows will do; it need not be that of the shards.

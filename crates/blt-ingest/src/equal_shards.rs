@@ -39,8 +39,9 @@ pub(crate) fn write(
         publish_at(&path, &options.output, &name).map_err(output)?;
         files.push(OutputFile { name, n_bytes, sha256: hex(&sha256) });
     }
+    let is_inside = |name: &str| name.strip_prefix(FOLDER).is_some_and(|rest| rest.starts_with('/'));
     let is_of_another_number =
-        |file: &OutputFile| file.name.starts_with(FOLDER) && !files.iter().any(|now| now.name == file.name);
+        |file: &OutputFile| is_inside(&file.name) && !files.iter().any(|now| now.name == file.name);
     let earlier = journal.output_files()?;
     let gone: Vec<String> = earlier.into_iter().filter(is_of_another_number).map(|file| file.name).collect();
     remove_files(&options.output, &gone);

@@ -32,6 +32,9 @@ impl Default for ParquetOptions {
     }
 }
 
+/// Bytes of tensors of the longest patch that is written: a row holds it whole, and so does whoever reads it.
+const MAX_PATCH_BYTES: u64 = 1 << 29;
+
 /// Writes documents as the rows of one Parquet file.
 ///
 /// A row is a view of a document, or a part of one. The file has offset indices, so that readers find pages, and says the
@@ -254,6 +257,11 @@ fn parts(document: &mut CollectedDocument, row_bytes: u64) -> io::Result<Vec<Par
             let mut length = [0; 4];
             lengths.read_exact(&mut length)?;
             let length = u64::from(u32::from_le_bytes(length));
+            if length * a_byte > MAX_PATCH_BYTES {
+                let reason =
+                    format!("a patch of {length} bytes is too long for a Parquet file; `--max-patch-length` cuts it");
+                return Err(io::Error::other(reason));
+            }
             let would_be = (part.n_bytes + length) * a_byte + (part.n_patches + 1) * a_patch;
             if part.n_patches > 0 && would_be > row_bytes {
                 parts.push(std::mem::replace(&mut part, empty()));

@@ -239,7 +239,7 @@ fn encode(column: &Column, values: &[u8], page: &mut Vec<u8>) -> Encoding {
 }
 
 fn too_large(_: std::num::TryFromIntError) -> io::Error {
-    io::Error::other("a patch is too long for a Parquet file")
+    io::Error::other("a row is too large for a Parquet file")
 }
 
 fn push_varint(out: &mut Vec<u8>, mut value: u64) {

@@ -47,7 +47,8 @@ impl Spool {
     }
 
     pub(crate) fn elements<const N: usize>(&mut self, elements: impl Iterator<Item = [u8; N]>) -> io::Result<()> {
-        let bytes: Vec<u8> = elements.flatten().collect();
+        let mut bytes = Vec::with_capacity(elements.size_hint().0 * N);
+        elements.for_each(|element| bytes.extend_from_slice(&element));
         self.push(&bytes)
     }
 

@@ -135,6 +135,7 @@ fn parquet_files_make_a_data_set_that_stops_do_not_change() {
 fn equal_shards_hold_every_patch_once() {
     let folders = Folders::new();
     eleven_files(&folders);
+    folders.write("shards.txt", b"its outputs are no shards");
     let options = IngestOptions { equal_shards: Some(blt_output::ShardCount::Shards(4)), ..folders.options("out") };
     ingest(&options);
     let manifest = fs::read(folders.output("out/shards/manifest.json")).unwrap();
@@ -148,6 +149,7 @@ fn equal_shards_hold_every_patch_once() {
     ingest(&IngestOptions { equal_shards: Some(blt_output::ShardCount::Shards(2)), ..folders.options("out") });
     let shards = fs::read_dir(folders.output("out/shards")).unwrap().count();
     assert_eq!(shards, 2 + 2);
+    assert!(folders.output("out/shards.txt.safetensors").exists());
 }
 
 #[test]
