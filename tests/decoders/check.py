@@ -95,7 +95,7 @@ def main():
     parser.add_argument("--option", action="append", default=[], help="one more argument of `ingest`, like --option=--threads=2")
     arguments = parser.parse_args()
     environment.enter()
-    environment.need("ffmpeg", "ffprobe", "pdftotext", "readelf", "objdump", "ar", "unzip", "7z", "djxl")
+    environment.need("ffmpeg", "ffprobe", "pdftotext", "readelf", "objdump", "ar", "unzip", "7z", "lz4", "djxl")
     with tempfile.TemporaryDirectory() as scratch:
         outputs = arguments.outputs or pathlib.Path(scratch)
         if arguments.cli != "-":

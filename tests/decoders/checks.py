@@ -1,7 +1,6 @@
 """One comparison a kind of content: what was made of a fixture, against `truth.py` and the facts of `expected.json`."""
 
 import csv
-import gzip
 import io
 import json
 import pathlib
@@ -274,8 +273,7 @@ def seven_zip(case):
 
 
 def compressed(case):
-    content = case.path.read_bytes()
-    expected = gzip.decompress(content) if case.kind == "gz" else truth.unpack_zstandard(content)
+    expected = truth.unpacked(case.path)
     inside = [view["name"] for view in case.output.named("raw", embedded=True) if case.output.bytes_of(view) == expected]
     yield Row("content", case.path.stem, inside, bool(inside))
 
@@ -293,6 +291,11 @@ def _pictures_inside(case):
 
 def docx(case):
     yield from _words(case, truth.docx_text(case.path))
+    yield from _pictures_inside(case)
+
+
+def rtf(case):
+    yield from _words(case, truth.rtf_text(case.path))
     yield from _pictures_inside(case)
 
 
@@ -404,6 +407,6 @@ def warc(case):
 CHECKS = {
     "raw": raw, "empty": raw, "markup": raw, "text": text, "code": code, "image": image, "audio": audio, "video": video,
     "pdf": pdf, "elf": elf, "pe": pe, "macho": macho, "wasm": wasm, "ar": ar, "zip": zip_archive, "tar": tar, "7z": seven_zip,
-    "compressed": compressed, "docx": docx, "pptx": pptx, "odt": odt, "epub": epub, "html": html, "xml": xml, "eml": eml,
+    "compressed": compressed, "docx": docx, "pptx": pptx, "odt": odt, "epub": epub, "html": html, "rtf": rtf, "xml": xml, "eml": eml,
     "xlsx": xlsx, "ods": ods, "parquet": parquet, "csv": csv_rows, "jsonl": jsonl, "json": json_words, "warc": warc,
 }  # fmt: skip

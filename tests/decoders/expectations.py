@@ -10,9 +10,6 @@ ALSO = {
     "warc": {"archive"},
     "empty": {"binary", "document"},
     "compressed": {"binary", "text"},
-    "log.rtf": {"text", "binary"},
-    "story.txt.bz2": {"binary"},
-    "story.txt.xz": {"binary"},
 }
 
 # Languages whose grammars are not in the default build.
@@ -36,6 +33,7 @@ PDF_F1 = 0.9
 # (least recall, least precision) of words against the other reader. Less precision where ours may say more than it: titles,
 # mail headers, names of sheets.
 WORDS = {
+    "rtf": (1.0, 1.0),
     "docx": (0.98, 0.9),
     "pptx": (0.98, 0.8),
     "odt": (0.98, 0.8),

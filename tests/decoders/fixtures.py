@@ -18,7 +18,7 @@ def main():
     parser.add_argument("out", type=pathlib.Path, help="folder to write")
     out = parser.parse_args().out
     environment.enter()
-    environment.need("ffmpeg", "pdftoppm", "gcc", "ar", "7z", "cjxl", "avifenc", "heif-enc", "x86_64-w64-mingw32-gcc")
+    environment.need("ffmpeg", "pdftoppm", "gcc", "ar", "7z", "cjxl", "lz4", "avifenc", "heif-enc", "x86_64-w64-mingw32-gcc")
 
     from makers import archives, binaries, documents, images, media, pdfs, texts
     from makers.fixtures_folder import Fixtures

@@ -184,11 +184,8 @@ def pretend(path, facts):
         for name, content in members.items():
             add("raw", content, name=f"members.tar!/{name}")
     elif check == "compressed":
-        import gzip
-
-        content = gzip.decompress(source) if path.suffix == ".gz" else truth.unpack_zstandard(source)
-        add("raw", content, name="story.txt")
-    elif check in ("docx", "pptx", "odt", "epub"):
+        add("raw", truth.unpacked(path), name="story.txt")
+    elif check in ("docx", "pptx", "odt", "epub", "rtf"):
         add("text", getattr(truth, f"{check}_text")(path).encode())
         add("raw", b"png", name="media/image1.png")
     elif check == "html":

@@ -1,8 +1,10 @@
 """What independent programs and libraries say of a file."""
 
+import bz2
 import gzip
 import html.parser
 import io
+import lzma
 import re
 import subprocess
 import tarfile
@@ -41,7 +43,7 @@ def pictures(path):
     with tempfile.TemporaryDirectory() as folder:
         source = path
         if kind == "jxl":
-            source = f"{folder}/picture.png"
+            source = f"{folder}/picture.apng"
             output("djxl", path, source)
         with Image.open(source) as image:
             return [_pixels(ImageOps.exif_transpose(frame)) for frame in ImageSequence.Iterator(image)]
@@ -168,18 +170,29 @@ def zip_content(path, name):
 def tar_members(path):
     """{name: bytes} of the files in a tar archive, compressed or not."""
     raw = path.read_bytes()
-    if path.suffix == ".gz":
-        raw = gzip.decompress(raw)
-    elif path.suffix == ".zst":
-        raw = unpack_zstandard(raw)
+    if path.suffix != ".tar":
+        raw = unpacked(path)
     with tarfile.open(fileobj=io.BytesIO(raw)) as archive:
         return {info.name: archive.extractfile(info).read() for info in archive if info.isfile()}
 
 
-def unpack_zstandard(raw):
-    import zstandard
+def unpacked(path):
+    """What is inside a compressed file."""
+    raw = path.read_bytes()
+    match path.suffix:
+        case ".gz":
+            return gzip.decompress(raw)
+        case ".bz2":
+            return bz2.decompress(raw)
+        case ".xz":
+            return lzma.decompress(raw)
+        case ".lz4":
+            return output("lz4", "-q", "-d", "-c", path)
+        case ".zst":
+            import zstandard
 
-    return zstandard.ZstdDecompressor().decompressobj().decompress(raw)
+            return zstandard.ZstdDecompressor().decompressobj().decompress(raw)
+    raise ValueError(f"not a compressed file: {path}")
 
 
 def seven_zip_members(path):
@@ -257,6 +270,12 @@ class _Text(html.parser.HTMLParser):
     def handle_data(self, text):
         if not self.hidden:
             self.parts.append(text)
+
+
+def rtf_text(path):
+    from striprtf.striprtf import rtf_to_text
+
+    return rtf_to_text(path.read_text("ascii"))
 
 
 def html_text(source):

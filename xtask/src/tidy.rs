@@ -45,16 +45,23 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("blt-sidecar", &["blt-core"]),
+    ("blt-dataset", &[]),
     ("blt-sphere", &[]),
+    ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
-    ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
+    ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
+    ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
             "blt-checkpoint",
             "blt-core",
+            "blt-corpus",
             "blt-cpu",
             "blt-cuda",
+            "blt-dataset",
+            "blt-hf",
+            "blt-hf",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",
@@ -62,9 +69,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-output",
             "blt-patcher",
             "blt-sidecar",
+            "blt-sphere",
         ],
     ),
     ("blt-testkit", &[]),
+    ("blt-hub-stub", &[]),
     ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
     ("xtask", &[]),
 ];
@@ -73,7 +82,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
     ("cudarc", &["blt-cuda"]),
-    ("rusqlite", &["blt-sidecar", "blt-ingest"]),
+    ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
+    ("ureq", &["blt-hf"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 

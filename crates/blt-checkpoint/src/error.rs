@@ -45,6 +45,14 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file is no record of this model.
+    #[error("`{origin}` is not a Burn record of an entropy model: {reason}")]
+    Record {
+        /// File name.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Tensors that the configuration asks for are not in the file.
     #[error("`{origin}` lacks {count} tensor(s) of this model, first `{name}`")]
     Missing {
@@ -66,12 +74,22 @@ pub enum CheckpointError {
         expected: Vec<usize>,
     },
     /// A tensor is stored in a number type that weights do not come in.
-    #[error("tensor `{name}` has dtype {found}, expected F32, F16 or BF16")]
+    #[error("tensor `{name}` has dtype {found}, expected F32, F16, BF16, or, for a matrix, I8 with a scale a row")]
     Dtype {
         /// Its name in the file.
         name: String,
         /// Its number type in the file.
         found: String,
+    },
+    /// The scale of a row of an 8-bit matrix is negative, infinite or not a number.
+    #[error("tensor `{name}` holds {found} as the scale of row {row}")]
+    Scale {
+        /// Name of the scales in the file.
+        name: String,
+        /// The first such row.
+        row: usize,
+        /// Its scale.
+        found: f32,
     },
     /// A weight is infinite or not a number.
     #[error("tensor `{name}` holds a value that is not finite at element {index}")]
@@ -110,7 +128,7 @@ impl CheckpointError {
             ),
             Self::NoConfig { .. } => Some("put the model's `config.json` into the same directory as its weights"),
             Self::Missing { .. } | Self::Shape { .. } => Some("check that `config.json` belongs to these weights"),
-            Self::Safetensors { .. } | Self::Hash { .. } => {
+            Self::Safetensors { .. } | Self::Record { .. } | Self::Hash { .. } => {
                 Some("the file may be cut short or damaged; fetch it again")
             }
             _ => None,

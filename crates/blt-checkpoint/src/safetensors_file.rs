@@ -11,6 +11,7 @@ use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 use sha2::{Digest, Sha256};
 
+use crate::int8_rows::{dequantize, scale_name, scaled_by};
 use crate::{CheckpointError, Layout, ModelConfig, expected_tensors};
 
 /// Largest safetensors header that is read, in bytes; the format's own limit.
@@ -21,6 +22,13 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 pub enum Storage {
     /// Inside the program.
     Static(&'static [u8]),
+    /// Made from a file of another format.
+    Converted {
+        /// Safetensors bytes.
+        bytes: Vec<u8>,
+        /// Hash of that file.
+        sha256: [u8; 32],
+    },
     /// On disk; read piece by piece, so no more than one tensor is held at a time.
     File(Mutex<File>),
 }
@@ -29,17 +37,15 @@ impl Storage {
     fn n_bytes(&self) -> io::Result<u64> {
         match self {
             Storage::Static(bytes) => Ok(bytes.len() as u64),
+            Storage::Converted { bytes, .. } => Ok(bytes.len() as u64),
             Storage::File(file) => Ok(lock(file).metadata()?.len()),
         }
     }
 
     fn read_at(&self, offset: u64, n_bytes: usize) -> io::Result<Vec<u8>> {
         match self {
-            Storage::Static(bytes) => usize::try_from(offset)
-                .ok()
-                .and_then(|start| bytes.get(start..start.checked_add(n_bytes)?))
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+            Storage::Static(bytes) => part(bytes, offset, n_bytes),
+            Storage::Converted { bytes, .. } => part(bytes, offset, n_bytes),
             Storage::File(file) => {
                 let mut file = lock(file);
                 file.seek(SeekFrom::Start(offset))?;
@@ -54,6 +60,7 @@ impl Storage {
         let mut hasher = Sha256::new();
         match self {
             Storage::Static(bytes) => hasher.update(bytes),
+            Storage::Converted { sha256, .. } => return Ok(*sha256),
             Storage::File(file) => {
                 let mut file = lock(file);
                 file.seek(SeekFrom::Start(0))?;
@@ -68,6 +75,13 @@ impl Storage {
         }
         Ok(hasher.finalize().into())
     }
+}
+
+/// `n_bytes` of `bytes` from `offset` on.
+fn part(bytes: &[u8], offset: u64, n_bytes: usize) -> io::Result<Vec<u8>> {
+    let start = usize::try_from(offset).ok();
+    let part = start.and_then(|start| bytes.get(start..start.checked_add(n_bytes)?));
+    part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 fn lock(file: &Mutex<File>) -> std::sync::MutexGuard<'_, File> {
@@ -182,6 +196,32 @@ impl SafetensorsFile {
             .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })
     }
 
+    /// Calls `visit` with the stored bytes of the tensor `name`, at most `piece_bytes` at a time, so that a tensor larger than
+    /// memory can be read.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no such tensor or it cannot be read, and passes on what `visit` returns.
+    pub fn for_each_piece<E: From<CheckpointError>>(
+        &self,
+        name: &str,
+        piece_bytes: usize,
+        mut visit: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let info = self.tensors.get(name).ok_or_else(|| self.missing(name, 1))?;
+        let mut start = 0;
+        while start < info.n_bytes {
+            let n_bytes = piece_bytes.min(info.n_bytes - start);
+            let piece = self
+                .storage
+                .read_at(info.offset + start as u64, n_bytes)
+                .map_err(|source| CheckpointError::Read { origin: self.origin.clone(), source })?;
+            visit(&piece)?;
+            start += n_bytes;
+        }
+        Ok(())
+    }
+
     /// The tensor `name` as float32, row-major. F32, F16 and BF16 are exact; F64 and I32 are rounded.
     ///
     /// # Errors
@@ -223,29 +263,40 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a directory with `model.safetensors` and `config.json`, or a `.safetensors` file with `config.json` beside it.
+    /// Opens a directory with `config.json` and `model.safetensors`, or without the latter a record ([`open_record`](Self::open_record))
+    /// called `model.mpk` or the only one there; or a weights file with `config.json` beside it, by its ending.
     ///
     /// # Errors
     ///
     /// Fails when a file is absent or malformed and when a tensor is missing or does not fit the configuration.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let weights = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-        let config_path = weights.with_file_name("config.json");
+        if weights.extension().is_some_and(|extension| extension == "mpk") {
+            return Self::open_record(&weights);
+        }
+        if path.is_dir()
+            && !weights.exists()
+            && let Some(record) = record_in(path)
+        {
+            return Self::open_record(&record);
+        }
         // The weights come first: naming a missing directory is more use than naming the file in it.
         let file = SafetensorsFile::open(&weights)?;
-        let text = match std::fs::read_to_string(&config_path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(CheckpointError::NoConfig { path: weights });
-            }
-            Err(source) => return Err(CheckpointError::Open { path: config_path, source }),
-        };
-        let config = ModelConfig::from_json(&text, &config_path.display().to_string())?;
+        let config = read_config(&weights)?.ok_or_else(|| CheckpointError::NoConfig { path: weights.clone() })?;
         let fallback = weights.parent().and_then(Path::file_name).map_or_else(
             || PathBuf::from(&weights).display().to_string(),
             |directory| PathBuf::from(directory).display().to_string(),
         );
         Self::new(file, config, fallback)
+    }
+
+    /// The checkpoint under another name, unless its configuration gives one.
+    #[must_use]
+    pub fn or_named(mut self, name: &str) -> Self {
+        if self.config.name.is_none() {
+            name.clone_into(&mut self.name);
+        }
+        self
     }
 
     /// A checkpoint inside the program: safetensors bytes whose sha256 must be `sha256` (64 hexadecimal digits) and the
@@ -264,7 +315,11 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn new(file: SafetensorsFile, config: ModelConfig, fallback_name: String) -> Result<Self, CheckpointError> {
+    pub(crate) fn new(
+        file: SafetensorsFile,
+        config: ModelConfig,
+        fallback_name: String,
+    ) -> Result<Self, CheckpointError> {
         let transformers = file.tensors.keys().any(|name| name.starts_with(Layout::Transformers.prefix()));
         let layout = if transformers { Layout::Transformers } else { Layout::Original };
         let expected = expected_tensors(&config);
@@ -279,11 +334,17 @@ impl Checkpoint {
                 let (found, expected) = (info.shape.clone(), spec.shape.clone());
                 return Err(CheckpointError::Shape { name: name.clone(), found, expected });
             }
-            if !matches!(info.dtype, Dtype::F32 | Dtype::F16 | Dtype::BF16) {
-                return Err(CheckpointError::Dtype { name: name.clone(), found: format!("{:?}", info.dtype) });
+            match (info.dtype, &spec.shape[..]) {
+                (Dtype::F32 | Dtype::F16 | Dtype::BF16, _) => {}
+                (Dtype::I8, &[rows, _]) => check_scales(&file, &scale_name(name), rows)?,
+                (dtype, _) => return Err(CheckpointError::Dtype { name: name.clone(), found: format!("{dtype:?}") }),
             }
         }
-        let unused = file.tensors.keys().filter(|name| name.starts_with(layout.prefix()) && !stored.contains(name));
+        let used = |name: &String| {
+            let scaled = scaled_by(name).and_then(|matrix| file.tensors.get(matrix));
+            stored.contains(name) || scaled.is_some_and(|matrix| matrix.dtype == Dtype::I8)
+        };
+        let unused = file.tensors.keys().filter(|name| name.starts_with(layout.prefix()) && !used(name));
         for name in unused {
             tracing::warn!(name, origin = file.origin(), "tensor is not part of this model and is not used");
         }
@@ -306,7 +367,15 @@ impl Checkpoint {
         &self.name
     }
 
-    /// The file.
+    /// The format of the file that was opened.
+    pub fn format(&self) -> &'static str {
+        match self.file.storage {
+            Storage::Converted { .. } => "Burn record (named MessagePack)",
+            Storage::Static(_) | Storage::File(_) => "safetensors",
+        }
+    }
+
+    /// The file; of a record, what was made of it.
     pub fn file(&self) -> &SafetensorsFile {
         &self.file
     }
@@ -334,17 +403,66 @@ impl Checkpoint {
         Ok(format!("{}@{}", self.name(), &self.sha256()?[..12]))
     }
 
-    /// The tensor that the original calls `name`, as float32, row-major.
+    /// The tensor that the original calls `name`, as float32, row-major. Of a matrix in 8 bits it is each value times its
+    /// row's scale, rounded once to float32, the same on every machine.
     ///
     /// # Errors
     ///
-    /// Fails when it cannot be read or holds a value that is not finite.
+    /// Fails when it cannot be read, holds a value that is not finite, or the scale of a row is none.
     pub fn tensor_f32(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
         let stored = self.layout.stored_name(name);
-        let values = self.file.floats(&stored)?;
+        let values = match self.file.tensors.get(&stored) {
+            Some(info) if info.dtype == Dtype::I8 => {
+                let scales = self.scales(&scale_name(&stored))?;
+                dequantize(&self.file.bytes(&stored)?, &scales)
+            }
+            _ => self.file.floats(&stored)?,
+        };
         match values.iter().position(|value| !value.is_finite()) {
             Some(index) => Err(CheckpointError::NotFinite { name: stored, index }),
             None => Ok(values),
         }
     }
+
+    fn scales(&self, name: &str) -> Result<Vec<f32>, CheckpointError> {
+        let scales = self.file.floats(name)?;
+        match scales.iter().position(|scale| !(scale.is_finite() && *scale >= 0.0)) {
+            Some(row) => Err(CheckpointError::Scale { name: name.to_owned(), row, found: scales[row] }),
+            None => Ok(scales),
+        }
+    }
+}
+
+/// That an 8-bit matrix has a scale for each of its `rows`.
+fn check_scales(file: &SafetensorsFile, name: &str, rows: usize) -> Result<(), CheckpointError> {
+    let info = file.tensors.get(name).ok_or_else(|| file.missing(name, 1))?;
+    if info.shape != [rows] {
+        let (found, expected) = (info.shape.clone(), vec![rows]);
+        return Err(CheckpointError::Shape { name: name.to_owned(), found, expected });
+    }
+    if info.dtype != Dtype::F32 {
+        return Err(CheckpointError::Dtype { name: name.to_owned(), found: format!("{:?}", info.dtype) });
+    }
+    Ok(())
+}
+
+/// The `config.json` beside `weights`, if there is one.
+pub(crate) fn read_config(weights: &Path) -> Result<Option<ModelConfig>, CheckpointError> {
+    let path = weights.with_file_name("config.json");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => ModelConfig::from_json(&text, &path.display().to_string()).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CheckpointError::Open { path, source }),
+    }
+}
+
+/// The record in a folder: `model.mpk`, else the only one.
+pub fn record_in(folder: &Path) -> Option<PathBuf> {
+    let usual = folder.join("model.mpk");
+    if usual.exists() {
+        return Some(usual);
+    }
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut records = entries.filter(|path| path.extension().is_some_and(|extension| extension == "mpk"));
+    records.next().filter(|_| records.next().is_none())
 }

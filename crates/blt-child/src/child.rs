@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ use blt_core::{DecodeError, Limits};
 
 /// So much of what a program says on its standard error is kept, from its begin.
 const MAX_COMPLAINT: u64 = 16 << 10;
+
+/// How often it is looked whether the caller still wants the output.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// When decoding has to be done.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +86,22 @@ pub fn run(
     deadline: &Deadline,
     group: Group,
 ) -> Result<Output, DecodeError> {
+    run_unless(&AtomicBool::new(false), program, arguments, max_bytes, deadline, group)
+}
+
+/// As [`run`], but kills the program soon after `cancelled` is set.
+///
+/// # Errors
+///
+/// As [`run`], and fails with [`DecodeError::Cancelled`].
+pub fn run_unless(
+    cancelled: &AtomicBool,
+    program: impl AsRef<OsStr>,
+    arguments: &[OsString],
+    max_bytes: u64,
+    deadline: &Deadline,
+    group: Group,
+) -> Result<Output, DecodeError> {
     let program = program.as_ref();
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -97,12 +117,12 @@ pub fn run(
     // A pipe that nobody reads blocks the program, so each has a thread; both end when the program does.
     let complaint = read_up_to(child.0.stderr.take(), MAX_COMPLAINT, Rest::Drained);
     let output = read_up_to(child.0.stdout.take(), max_bytes, Rest::Left);
-    let (bytes, is_cut) = wait_for(&output, deadline)?;
+    let (bytes, is_cut) = wait_for(&output, deadline, cancelled)?;
     if is_cut {
         child.end()?;
     }
-    let (complaint, _) = wait_for(&complaint, deadline)?;
-    let status = child.wait(deadline)?;
+    let (complaint, _) = wait_for(&complaint, deadline, cancelled)?;
+    let status = child.wait(deadline, cancelled)?;
     Ok(Output { bytes, is_cut, complaint: printable(&complaint), succeeded: status.success() && !is_cut })
 }
 
@@ -130,12 +150,12 @@ impl Running {
     }
 
     /// A program may close its outputs and go on; that is not waited for longer than for its output.
-    fn wait(&mut self, deadline: &Deadline) -> Result<ExitStatus, DecodeError> {
+    fn wait(&mut self, deadline: &Deadline, cancelled: &AtomicBool) -> Result<ExitStatus, DecodeError> {
         loop {
             if let Some(status) = self.0.try_wait()? {
                 return Ok(status);
             }
-            deadline.check()?;
+            go_on(deadline, cancelled)?;
             thread::sleep(Duration::from_millis(1));
         }
     }
@@ -175,14 +195,22 @@ fn read_up_to(
 fn wait_for(
     output: &Receiver<io::Result<(Vec<u8>, bool)>>,
     deadline: &Deadline,
+    cancelled: &AtomicBool,
 ) -> Result<(Vec<u8>, bool), DecodeError> {
-    match output.recv_timeout(deadline.left()) {
-        Ok(result) => Ok(result?),
-        Err(RecvTimeoutError::Timeout) => Err(deadline.error()),
-        Err(RecvTimeoutError::Disconnected) => {
-            Err(io::Error::other("the thread that reads a program's output has ended").into())
+    loop {
+        match output.recv_timeout(deadline.left().min(PATIENCE)) {
+            Ok(result) => return Ok(result?),
+            Err(RecvTimeoutError::Timeout) => go_on(deadline, cancelled)?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(io::Error::other("the thread that reads a program's output has ended").into());
+            }
         }
     }
+}
+
+/// Fails when a program is not waited for any longer.
+fn go_on(deadline: &Deadline, cancelled: &AtomicBool) -> Result<(), DecodeError> {
+    if cancelled.load(Ordering::Relaxed) { Err(DecodeError::Cancelled) } else { deadline.check() }
 }
 
 fn printable(bytes: &[u8]) -> String {
@@ -224,6 +252,18 @@ mod tests {
         assert!(matches!(shell("exec sleep 30", 10, 1), Err(DecodeError::Timeout(1))));
         assert!(matches!(shell("exec >&- 2>&-; exec sleep 30", 10, 1), Err(DecodeError::Timeout(1))));
         assert!(begin.elapsed() < Duration::from_secs(20));
+    }
+
+    #[test]
+    fn a_program_whose_output_nobody_wants_any_more_is_killed() {
+        let cancelled = AtomicBool::new(false);
+        let arguments = ["-c", "exec sleep 600"].map(OsString::from);
+        let deadline = Deadline::new(&Limits { timeout: 600, ..Limits::default() });
+        thread::scope(|scope| {
+            let running = scope.spawn(|| run_unless(&cancelled, "sh", &arguments, 10, &deadline, Group::Own));
+            cancelled.store(true, Ordering::Relaxed);
+            assert!(matches!(running.join().unwrap(), Err(DecodeError::Cancelled)));
+        });
     }
 
     /// The program that it started would write the file after two seconds.

@@ -19,5 +19,5 @@
 mod child;
 mod ffmpeg;
 
-pub use child::{Deadline, Group, Output, run};
+pub use child::{Deadline, Group, Output, run, run_unless};
 pub use ffmpeg::{Disposition, Format, Input, Probe, RawSound, Stream, ffmpeg, ffprobe, probe, raw_samples};

@@ -8,8 +8,11 @@ use blt_ingest::{Encoding, Mode, ProminencePool};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
+use crate::hub::HubArgs;
+use crate::sphere::{SphereCommand, TargetZoneArg};
 
 /// Segments any bytes into patches where a byte-level language model is uncertain.
 #[derive(Debug, Parser)]
@@ -34,8 +37,14 @@ pub(crate) enum Command {
     Ingest(Box<IngestArgs>),
     /// Say what an output, sidecar, journal or checkpoint holds
     Inspect(InspectArgs),
+    /// Say how far the run of an output folder is, check its files, or try again what failed
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// List the formats known and how each is recognised
     Formats(FormatsArgs),
+    /// Place patches on a sphere, index and query them, and make corpora
+    #[command(subcommand)]
+    Sphere(SphereCommand),
     /// Describe, convert and check models
     #[command(subcommand)]
     Model(ModelCommand),
@@ -57,7 +66,38 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum RunsCommand {
+    /// How many sources are done, and why the others are not
+    Status(RunArgs),
+    /// Compare every file with what the journal says of it
+    Verify(RunArgs),
+    /// Do again what failed, as the run was started
+    Retry(RetryArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The output folder
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// The models at hand: the one inside the program, and those fetched from the hub
+    List(ModelListArgs),
+    /// Fetch a model from the hub
+    Pull(ModelPullArgs),
     /// Sizes, number types, hash and threshold of a model
     Info(ModelInfoArgs),
     /// Convert between safetensors and Burn's format, by the ending of the target
@@ -71,9 +111,12 @@ pub(crate) enum ModelCommand {
 /// The model and where it runs.
 #[derive(Debug, Args)]
 pub(crate) struct EngineArgs {
-    /// `embedded`, a directory with `config.json` and weights, or a weights file
+    /// `embedded`, a directory with `config.json` and weights, a weights file, or `ORG/NAME[@REVISION]` on the hub
     #[arg(long, value_name = "MODEL", default_value = "embedded", help_heading = "Model")]
     pub(crate) model: String,
+    /// Take the directory's Burn record (`.mpk`), or take the file for one whatever its name
+    #[arg(long, help_heading = "Model")]
+    pub(crate) use_mpk: bool,
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) backend: BackendArg,
@@ -92,6 +135,8 @@ pub(crate) struct EngineArgs {
     /// Processor threads; with a card, how many documents are worked on at once [default: all, with a card 64]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = "Model")]
     pub(crate) threads: Option<u16>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 /// Devices of a backend.
@@ -255,7 +300,7 @@ pub(crate) enum PatchFormat {
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// Files and folders; `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "quant_stats"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "huggingface_dataset", "preset", "quant_stats"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A file
     #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -275,6 +320,8 @@ pub(crate) struct IngestArgs {
     /// At most so many sources
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
 
     /// Folder of the outputs
     #[arg(long, short, alias = "output-dir", value_name = "DIR", default_value = "ingest_output", value_hint = ValueHint::DirPath, help_heading = "Output")]
@@ -285,6 +332,18 @@ pub(crate) struct IngestArgs {
     /// Form of the outputs
     #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
     pub(crate) output_format: OutputFormat,
+    /// Sources in a WebDataset shard [default: 1000] or a Parquet file [default: 10000]
+    #[arg(long, alias = "sources-per-shard", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) webdataset_shard_size: Option<u32>,
+    /// Cut all patches into so many equal shards, too, for training on many devices (JAX)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) num_shards: Option<u32>,
+    /// ... or into as many as it takes for none to have more than about so many tokens
+    #[arg(long, value_name = "TOKENS", conflicts_with = "num_shards", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    pub(crate) shard_size: Option<u64>,
+    /// How WebDataset shards are compressed [default: gzip]
+    #[arg(long, value_enum, help_heading = "Output")]
+    pub(crate) webdataset_compression: Option<CompressionArg>,
     /// Which embeddings are written
     #[arg(long, value_enum, default_value = "patch", help_heading = "Output")]
     pub(crate) embeddings: EmbeddingsArg,
@@ -303,11 +362,17 @@ pub(crate) struct IngestArgs {
     /// Replace what earlier runs wrote
     #[arg(long, help_heading = "Output")]
     pub(crate) overwrite: bool,
+    /// Place the patches of each output on a sphere afterwards, as `sphere fill` does: `<id>.sphere.npz`
+    #[arg(long, help_heading = "Output")]
+    pub(crate) sphere: bool,
+    /// With `--sphere`: which zone patches are brought into [default: auto]
+    #[arg(long, value_enum, requires = "sphere", help_heading = "Output")]
+    pub(crate) target_zone: Option<TargetZoneArg>,
     /// List the sources and what the journal says of them, and do nothing
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "sphere", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
@@ -345,6 +410,21 @@ pub(crate) struct IngestArgs {
 pub(crate) enum OutputFormat {
     /// One safetensors file and one hypergraph a source
     Safetensors,
+    /// Tar shards of many sources, and one hypergraph a shard
+    #[value(name = "webdataset")]
+    WebDataset,
+    /// Parquet files in the form of a Hugging Face data set, and one hypergraph a file
+    Parquet,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CompressionArg {
+    /// None, `.tar`: samples can be read in any order
+    None,
+    /// `.tar.gz`
+    Gzip,
+    /// `.tar.zst`
+    Zstd,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -408,24 +488,51 @@ pub(crate) enum ReportFormat {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ModelListArgs {
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelPullArgs {
+    /// `ORG/NAME`, or `ORG/NAME@REVISION` for another branch, tag or commit than `main`
+    pub(crate) model: String,
+    /// Say what would be fetched, and its licence, and fetch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How it is reported
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ModelInfoArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelConvertArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// File to write, ending in `.safetensors` (original layout) or `.bpk`; its `config.json` goes beside it
     pub(crate) target: PathBuf,
     /// Number type of the stored weights
     #[arg(long, value_enum, default_value = "f32")]
     pub(crate) dtype: StoredDtypeArg,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -436,11 +543,13 @@ pub(crate) enum StoredDtypeArg {
     Bf16,
     /// 16-bit floats with 5 bits of exponent
     F16,
+    /// matrices in 8 bits with one 32-bit scale a row
+    Int8,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelStatsArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     #[arg(default_value = "embedded")]
     pub(crate) model: String,
     /// Bits of the weights
@@ -452,11 +561,13 @@ pub(crate) struct ModelStatsArgs {
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ModelVerifyArgs {
-    /// `embedded`, a directory or a weights file
+    /// `embedded`, a directory, a weights file, or `ORG/NAME[@REVISION]`
     pub(crate) model: String,
     /// Expected values: `expected.safetensors`, or the original's `tokens_with_entropies.json`
     #[arg(long, value_name = "FILE")]
@@ -482,6 +593,8 @@ pub(crate) struct ModelVerifyArgs {
     /// Instructions of the processor, as in `patch`
     #[arg(long, value_name = "SET")]
     pub(crate) instructions: Option<InstructionSet>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 impl PatchingArgs {

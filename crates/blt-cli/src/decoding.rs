@@ -342,6 +342,10 @@ impl DecodingArgs {
         if program.is_none() && isolate != Isolate::Never {
             tracing::warn!("this program does not know where it lies: decoders run inside it");
         }
-        Isolation { isolate, command: program.map(|program| (program, vec!["decode-worker".to_owned()])) }
+        Isolation {
+            isolate,
+            command: program.map(|program| (program, vec!["decode-worker".to_owned()])),
+            scratch: None,
+        }
     }
 }

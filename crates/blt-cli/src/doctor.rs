@@ -1,15 +1,15 @@
 //! `blt-cli doctor`: what this machine and this build can do, and what to do about what is missing.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use blt_cpu::{CpuOptions, InstructionSet};
+use blt_hf::{Hub, HubOptions};
 use serde_json::{Value, json};
 
 use crate::Ending;
 use crate::args::{BackendArg, DeviceArg, DtypeArg, QuantizeArg, ReportArgs, ReportFormat};
-use crate::engine::{Placement, load};
+use crate::engine::{NamedModel, Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
     findings.extend(burn_backends());
     findings.push(embedded_model());
     findings.push(ffmpeg());
-    findings.push(hub_cache());
+    findings.extend(hub());
     let mut report = String::new();
     match args.format {
         ReportFormat::Json => {
@@ -154,7 +154,7 @@ fn embedded_model() -> Finding {
     let what = "embedded model";
     let (backend, dtype, quantize) = (BackendArg::Cpu, DtypeArg::Auto, QuantizeArg::None);
     let placement = Placement { backend, device: DeviceArg::One(0), dtype, instructions: None, quantize, threads: 1 };
-    match load("embedded", placement) {
+    match load(NamedModel { model: "embedded", use_mpk: false, hub: None }, placement) {
         Ok(model) => Finding { what, state: format!("{} loads, hash verified", model.name()), advice: None },
         Err(failure) => {
             Finding { what, state: failure.to_string(), advice: Some("install the program anew".to_owned()) }
@@ -178,16 +178,29 @@ fn ffmpeg() -> Finding {
     }
 }
 
-/// Where the Hugging Face clients keep what they fetched.
-fn hub_cache() -> Finding {
-    let from_env = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let folder = from_env("HF_HUB_CACHE")
-        .or_else(|| from_env("HF_HOME").map(|home| home.join("hub")))
-        .or_else(|| std::env::home_dir().map(|home| home.join(".cache/huggingface/hub")));
-    let state = match folder {
-        Some(folder) if folder.is_dir() => format!("{}", folder.display()),
-        Some(folder) => format!("{} (not there)", folder.display()),
-        None => "no home directory".to_owned(),
+/// The Hugging Face Hub and what is kept of it, as the environment says.
+fn hub() -> Vec<Finding> {
+    let what = "hub";
+    let hub = match HubOptions::from_env().and_then(Hub::new) {
+        Ok(hub) => hub,
+        Err(error) => {
+            let advice = error.hint().map(str::to_owned);
+            return vec![Finding { what, state: format!("cannot be used: {error}"), advice }];
+        }
     };
-    Finding { what: "hub cache", state, advice: None }
+    let options = hub.options();
+    let token = if options.token.is_some() { "with a token" } else { "without a token" };
+    let use_of = if options.offline { "not asked, as HF_HUB_OFFLINE says" } else { token };
+    let cache = if options.cache.is_dir() {
+        let repos = hub.cached_repos();
+        let n_bytes: u64 =
+            repos.iter().flat_map(|repo| &repo.snapshots).flat_map(|s| &s.files).map(|(_, size)| size).sum();
+        format!("{}, {} repositories, {} MB", options.cache.display(), repos.len(), n_bytes / 1_000_000)
+    } else {
+        format!("{} (not there yet)", options.cache.display())
+    };
+    vec![
+        Finding { what, state: format!("{}, {use_of}", options.endpoint), advice: None },
+        Finding { what: "hub cache", state: cache, advice: None },
+    ]
 }

@@ -2,12 +2,14 @@
 
 use std::path::Path;
 
-use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig};
+use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, record_in};
 use blt_core::EntropyEngine;
 use blt_cpu::{CpuEngine, CpuOptions, FloatType, InstructionSet, LoadError, Quantization};
 
 use crate::args::{BackendArg, DeviceArg, DtypeArg, EngineArgs, QuantizeArg};
 use crate::failure::Failure;
+use crate::hub::HubArgs;
+use crate::models::{self, ModelName};
 
 /// A model that computes.
 pub(crate) struct LoadedModel {
@@ -40,7 +42,12 @@ impl EngineArgs {
     pub(crate) fn load(&self) -> Result<LoadedModel, Failure> {
         let Self { backend, device, dtype, instructions, quantize, .. } = *self;
         let threads = self.threads.map_or(0, usize::from);
-        load(&self.model, Placement { backend, device, dtype, instructions, quantize, threads })
+        load(self.named(), Placement { backend, device, dtype, instructions, quantize, threads })
+    }
+
+    /// The model asked for.
+    pub(crate) fn named(&self) -> NamedModel<'_> {
+        NamedModel { model: &self.model, use_mpk: self.use_mpk, hub: Some(&self.hub) }
     }
 
     /// Number of processor threads.
@@ -49,8 +56,8 @@ impl EngineArgs {
     }
 }
 
-/// Opens `model` and loads it onto a device.
-pub(crate) fn load(model: &str, placement: Placement) -> Result<LoadedModel, Failure> {
+/// Opens a model and loads it onto a device.
+pub(crate) fn load(model: NamedModel<'_>, placement: Placement) -> Result<LoadedModel, Failure> {
     let source = open_model(model)?;
     let is_for_processor = placement.instructions.is_some() || placement.quantize != QuantizeArg::None;
     match placement.backend {
@@ -152,18 +159,54 @@ impl ModelSource {
     }
 }
 
-/// Finds what `--model` names.
-pub(crate) fn open_model(model: &str) -> Result<ModelSource, Failure> {
-    let failure = |error: CheckpointError| {
-        let hint = error.hint();
-        Failure::new("cannot load the entropy model", error).hint(hint)
-    };
-    if model == "embedded" {
+/// What the user calls a model, and where to look for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NamedModel<'a> {
+    pub(crate) model: &'a str,
+    /// Whether it is a Burn record whatever its name, or the record of its folder.
+    pub(crate) use_mpk: bool,
+    /// The hub, when the model may be there.
+    pub(crate) hub: Option<&'a HubArgs>,
+}
+
+impl<'a> NamedModel<'a> {
+    /// A model by its name alone, perhaps on the hub.
+    pub(crate) fn on(hub: &'a HubArgs, model: &'a str) -> Self {
+        Self { model, use_mpk: false, hub: Some(hub) }
+    }
+}
+
+/// Finds what `--model` names: what is inside the program, what is on disk, and only then what is on the hub.
+pub(crate) fn open_model(named: NamedModel<'_>) -> Result<ModelSource, Failure> {
+    if named.model == "embedded" {
+        if named.use_mpk {
+            return Err(Failure::usage("the embedded model is no Burn record").hint(Some("name one with `--model`")));
+        }
         return Checkpoint::embedded(blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256)
             .map(ModelSource::Checkpoint)
             .map_err(failure);
     }
-    let path = Path::new(model);
+    let path = Path::new(named.model);
+    let on_hub = ModelName::parse(named.model).filter(|_| !path.exists());
+    match (on_hub, named.hub) {
+        (Some(name), Some(hub)) => match open_path(&models::locate(&name, hub)?, named.use_mpk)? {
+            ModelSource::Checkpoint(checkpoint) => Ok(ModelSource::Checkpoint(checkpoint.or_named(name.short()))),
+            other => Ok(other),
+        },
+        _ => open_path(path, named.use_mpk),
+    }
+}
+
+/// Opens a model's folder or its weights.
+fn open_path(path: &Path, use_mpk: bool) -> Result<ModelSource, Failure> {
+    if use_mpk {
+        let record = if path.is_dir() { record_in(path) } else { Some(path.to_owned()) };
+        let record = record.ok_or_else(|| {
+            Failure::usage(format!("`{}` does not hold one Burn record", path.display()))
+                .hint(Some("name the `.mpk` file itself with `--model`"))
+        })?;
+        return Checkpoint::open_record(&record).map(ModelSource::Checkpoint).map_err(failure);
+    }
     let in_folder = path.join("model.bpk");
     let burnpack = if path.extension().is_some_and(|extension| extension == "bpk") {
         Some(path)
@@ -185,6 +228,11 @@ pub(crate) fn open_model(model: &str) -> Result<ModelSource, Failure> {
     let config = ModelConfig::from_json(&config, &config_path.display().to_string()).map_err(failure)?;
     let name = config.name.clone().unwrap_or_else(|| burnpack.file_stem().unwrap_or_default().display().to_string());
     Ok(ModelSource::Burnpack { bytes: read(burnpack)?, config, name })
+}
+
+fn failure(error: CheckpointError) -> Failure {
+    let hint = error.hint();
+    Failure::new("cannot load the entropy model", error).hint(hint)
 }
 
 impl QuantizeArg {

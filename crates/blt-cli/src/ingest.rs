@@ -10,17 +10,18 @@ use std::time::Duration;
 
 use blt_cpu::CpuOptions;
 use blt_ingest::{
-    Encoding, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, SourceKind, Status,
-    Summary,
+    Encoding, Form, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, ShardFormat,
+    Shards, SourceKind, Status, Summary,
 };
-use blt_output::{EmbeddingDtype, Embeddings, PatchFileOptions};
+use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, ShardCompression, ShardCount};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use crate::Ending;
 use crate::args::{
-    BackendArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat, ReportFormat,
+    BackendArg, CompressionArg, DeviceArg, DtypeArg, EmbeddingDtypeArg, EmbeddingsArg, IngestArgs, OutputFormat,
+    ReportFormat,
 };
 use crate::decoding::ModalityArg;
 #[cfg(feature = "tokenizers")]
@@ -36,8 +37,28 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.decode_only {
         return decode_only(args);
     }
+    ingest(args, Sources::All, quiet)
+}
+
+/// Runs it for the sources that failed before.
+pub(crate) fn run_again(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
+    ingest(args, Sources::Failed, quiet)
+}
+
+/// Which sources are worked on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sources {
+    All,
+    Failed,
+}
+
+fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = options(args, &model)?;
+    let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    if let Some(found) = args.dataset.find(&args.engine.hub, args.limit, args.external_drive.as_deref())? {
+        options.inputs.push(Input::Dataset(found.input));
+        options.settings.extend(found.settings);
+    }
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -53,9 +74,11 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
         }
     }
     let cancelled = stop_on_ctrl_c();
-    let progress = Progress::new(quiet);
+    let mut progress = Progress::new(quiet);
+    progress.record_in = (sources == Sources::All).then(|| options.output.clone());
     let summary = blt_ingest::run(&*model.engine, &options, &progress, &cancelled).map_err(failure)?;
     progress.bar.finish_and_clear();
+    write_statistics(&summary, &options.output)?;
     if args.entropy_histogram {
         write_histogram(args, &options.output)?;
     }
@@ -65,15 +88,23 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     if args.profile {
         write_all(profile(&summary).as_bytes())?;
     }
-    Ok(match &summary {
-        Summary { interrupted: true, .. } => Ending::Interrupted,
-        Summary { n_failed: 0, .. } => Ending::Complete,
-        _ => Ending::SomeFailed,
-    })
+    if summary.interrupted {
+        return Ok(Ending::Interrupted);
+    }
+    let placed = if args.sphere {
+        crate::sphere::after_ingest(&options.output, args.target_zone, quiet)?
+    } else {
+        Ending::Complete
+    };
+    Ok(if summary.n_failed == 0 { placed } else { Ending::SomeFailed })
 }
 
 /// Decodes and checks every source, without a model and without outputs.
 fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
+    if args.dataset.is_named() {
+        return Err(Failure::usage("`--decode-only` is for files and text, not for datasets"));
+    }
+    refuse_unused(args)?;
     let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
     options.modalities = args.decoding.modalities()?;
     options.modality = args.decoding.modality.modality();
@@ -84,7 +115,8 @@ fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
     options.n_workers = args.engine.n_threads();
     let n_failed = AtomicU64::new(0);
     let printed = Mutex::new(Ok(()));
-    blt_ingest::decode_all(&options, &|source, result, seconds| {
+    let cancelled = stop_on_ctrl_c();
+    blt_ingest::decode_all(&options, &cancelled, &|source, result, seconds| {
         let line = match result {
             Ok(decoded) => {
                 let document = &decoded.document;
@@ -108,7 +140,11 @@ fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
     })
     .map_err(failure)?;
     printed.into_inner().unwrap_or_else(PoisonError::into_inner)?;
-    Ok(if n_failed.into_inner() == 0 { Ending::Complete } else { Ending::SomeFailed })
+    Ok(match n_failed.into_inner() {
+        _ if cancelled.load(Ordering::SeqCst) => Ending::Interrupted,
+        0 => Ending::Complete,
+        _ => Ending::SomeFailed,
+    })
 }
 
 /// What the arguments name, in order.
@@ -137,7 +173,7 @@ fn quant_stats(args: &IngestArgs) -> Result<Ending, Failure> {
         threads: engine.n_threads(),
         ..CpuOptions::default()
     };
-    crate::stats::report(&engine.model, options, None, ReportFormat::Text)
+    crate::stats::report(engine.named(), options, None, ReportFormat::Text)
 }
 
 fn failure(error: IngestError) -> Failure {
@@ -146,7 +182,6 @@ fn failure(error: IngestError) -> Failure {
 }
 
 fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Failure> {
-    let OutputFormat::Safetensors = args.output_format;
     refuse_unused(args)?;
     let output = args.external_drive.as_ref().map_or_else(|| args.output.clone(), |drive| drive.join("output"));
     let dim = model.engine.info().dim;
@@ -155,7 +190,7 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
         return Err(Failure::usage(format!("`--embedding-dims {dims}` is more than the model's {dim}")));
     }
     Ok(IngestOptions {
-        file: PatchFileOptions {
+        embeddings: EmbeddingOptions {
             embeddings: match args.embeddings {
                 EmbeddingsArg::Patch => Embeddings::Patch,
                 EmbeddingsArg::Byte => Embeddings::Byte,
@@ -169,6 +204,11 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             },
             model_dim: dim,
             dims,
+        },
+        form: form(args),
+        equal_shards: match (args.num_shards, args.shard_size) {
+            (Some(n), _) => Some(ShardCount::Shards(u64::from(n))),
+            (None, size) => size.map(ShardCount::Tokens),
         },
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
@@ -188,8 +228,30 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
     })
 }
 
+/// How outputs hold sources.
+fn form(args: &IngestArgs) -> Form {
+    match args.output_format {
+        OutputFormat::Safetensors => Form::Documents,
+        OutputFormat::WebDataset => Form::Shards(Shards {
+            format: ShardFormat::WebDataset(match args.webdataset_compression {
+                Some(CompressionArg::None) => ShardCompression::None,
+                Some(CompressionArg::Zstd) => ShardCompression::Zstd,
+                Some(CompressionArg::Gzip) | None => ShardCompression::Gzip,
+            }),
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(1000) as usize,
+        }),
+        OutputFormat::Parquet => Form::Shards(Shards {
+            format: ShardFormat::Parquet,
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(10_000) as usize,
+        }),
+    }
+}
+
 /// Options that would have no effect are refused.
 fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
+    const OTHER_FORMAT: &str = "an `--output-format` that is not `webdataset`";
+    let webdataset = args.output_format == OutputFormat::WebDataset;
+    let shards = args.output_format != OutputFormat::Safetensors;
     let no_embeddings = args.embeddings == EmbeddingsArg::None;
     let decoding = &args.decoding;
     let no_text = !matches!(
@@ -200,11 +262,22 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     let idle_tokenizer = decoding.tokenizer.is_some() && decoding.text_segments != Some(SegmentsArg::Tokens);
     #[cfg(not(feature = "tokenizers"))]
     let idle_tokenizer = false;
+    if let Some(option) = args.dataset.idle() {
+        return Err(Failure::usage(format!("`{option}` has no effect without `--huggingface-dataset`")));
+    }
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
+        (no_embeddings && args.sphere, "--sphere", "`--embeddings none`: there is nothing to place"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
+        (!shards && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", "`--output-format safetensors`"),
+        (shards && args.num_shards.is_some(), "--num-shards", "an `--output-format` that is not `safetensors`"),
+        (shards && args.shard_size.is_some(), "--shard-size", "an `--output-format` that is not `safetensors`"),
+        (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
+        (shards && args.export_json, "--export-json", "outputs that hold many sources"),
+        (shards && args.sphere, "--sphere", "outputs that hold many sources; run `sphere fill` on files of one each"),
+        (shards && args.entropy_histogram, "--entropy-histogram", "outputs that hold many sources"),
         (idle_tokenizer, "--tokenizer", "any segments but `--text-segments tokens`"),
     ] {
         if is_unused {
@@ -233,7 +306,7 @@ fn settings(args: &IngestArgs, model: &LoadedModel) -> Result<Vec<(String, Strin
     Ok(settings)
 }
 
-fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
+pub(crate) fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
     let config = &model.config;
     // The model's name tells its weights apart, but not what they are computed with.
     let constants = format!(
@@ -248,7 +321,7 @@ fn engine_settings(model: &LoadedModel) -> Vec<(String, String)> {
 }
 
 /// The first Ctrl-C ends the run cleanly, the second at once.
-fn stop_on_ctrl_c() -> Arc<AtomicBool> {
+pub(crate) fn stop_on_ctrl_c() -> Arc<AtomicBool> {
     let cancelled = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&cancelled);
     let handler = move || {
@@ -265,14 +338,16 @@ fn stop_on_ctrl_c() -> Arc<AtomicBool> {
 }
 
 /// Progress on standard error, as a bar when that is a terminal; failures always.
-struct Progress {
-    bar: ProgressBar,
+pub(crate) struct Progress {
+    pub(crate) bar: ProgressBar,
+    /// Where to leave how the run was started, once it is known that it can.
+    record_in: Option<PathBuf>,
     n_ended: AtomicU64,
     n_sources: AtomicU64,
 }
 
 impl Progress {
-    fn new(quiet: bool) -> Self {
+    pub(crate) fn new(quiet: bool) -> Self {
         let shown = !quiet && io::stderr().is_terminal();
         let target = if shown { ProgressDrawTarget::stderr_with_hz(10) } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -281,14 +356,19 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
+        Self { bar, record_in: None, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
     }
 }
 
 impl Observer for Progress {
-    fn planned(&self, n_sources: usize, n_bytes: u64) {
-        self.n_sources.store(n_sources as u64, Ordering::Relaxed);
+    fn planned(&self, n_sources: Option<u64>, n_bytes: u64) {
+        self.n_sources.store(n_sources.unwrap_or(0), Ordering::Relaxed);
         self.bar.set_length(n_bytes);
+        if let Some(folder) = &self.record_in
+            && let Err(failure) = crate::runs::record_start(folder)
+        {
+            self.bar.suspend(|| to_stderr(&format!("`runs retry` will not work: {failure}")));
+        }
     }
 
     fn advanced(&self, n_bytes: u64) {
@@ -297,7 +377,10 @@ impl Observer for Progress {
 
     fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
         let n_ended = self.n_ended.fetch_add(1, Ordering::Relaxed) + 1;
-        self.bar.set_message(format!("{n_ended}/{}", self.n_sources.load(Ordering::Relaxed)));
+        self.bar.set_message(match self.n_sources.load(Ordering::Relaxed) {
+            0 => n_ended.to_string(),
+            n => format!("{n_ended}/{n}"),
+        });
         match outcome {
             Outcome::Failed(error) => {
                 self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
@@ -327,16 +410,36 @@ fn summary_line(summary: &Summary, output: &Path) -> String {
     format!("{line} -> {}{stopped}", output.display())
 }
 
+/// Seconds of each stage over all threads, and how much of that went on at once.
 fn profile(summary: &Summary) -> String {
     let seconds = &summary.seconds;
     let stages =
         [("read", seconds.read), ("decode", seconds.decode), ("encode", seconds.encode), ("write", seconds.write)];
-    stages.map(|(stage, value)| format!("{stage:<8}{value:>10.3} s\n")).concat()
+    let mut text = stages.map(|(stage, value)| format!("{stage:<8}{value:>10.3} s\n")).concat();
+    let busy: f64 = stages.iter().map(|(_, value)| value).sum();
+    let overlap = busy / seconds.wall.max(1e-9);
+    let _ = writeln!(text, "{:<8}{:>10.3} s, {overlap:.2} stages at once", "wall", seconds.wall);
+    text
+}
+
+/// `stats.json`: what the run did and how fast, for people and dashboards. It is no output: it holds times.
+fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
+    let Summary { n_done, n_resumed, n_skipped, n_failed, n_bytes, n_patches, interrupted, seconds } = summary;
+    let rate = |n: u64| n as f64 / seconds.wall.max(1e-9);
+    let report = json!({
+        "done": n_done, "done_before": n_resumed, "skipped": n_skipped, "failed": n_failed, "interrupted": interrupted,
+        "n_bytes": n_bytes, "n_patches": n_patches,
+        "mean_patch_bytes": (*n_patches > 0).then(|| *n_bytes as f64 / *n_patches as f64),
+        "seconds": {"wall": seconds.wall, "read": seconds.read, "decode": seconds.decode, "encode": seconds.encode,
+            "write": seconds.write},
+        "bytes_per_second": rate(*n_bytes), "patches_per_second": rate(*n_patches),
+    });
+    write_file(&output.join("stats.json"), format!("{report:#}\n").as_bytes())
 }
 
 /// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the
 /// name of its outputs, and where it is.
-fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
     let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
     let done: HashSet<&str> = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
     for source in &plan.sources {
@@ -348,6 +451,12 @@ fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) ->
         };
         let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
+    for input in &plan.datasets {
+        let plan = input.dataset().plan();
+        let rows = plan.n_rows().map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string());
+        let (files, bytes) = (plan.files.len(), plan.n_bytes());
+        let _ = writeln!(report, "dataset\t{bytes}\t{rows} rows in {files} files\t{}", input.name());
+    }
     Ok(())
 }
 
@@ -355,7 +464,7 @@ fn describe_sizes(report: &mut String, plan: &Plan) {
     let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
     sizes.sort_unstable();
     let n = sizes.len();
-    let _ = writeln!(report, "sources {n}, bytes {}", plan.n_bytes());
+    let _ = writeln!(report, "sources {n}, bytes {}", sizes.iter().sum::<u64>());
     if n == 0 {
         return;
     }

@@ -1,17 +1,22 @@
 //! `blt-cli`: segments any bytes into entropy patches. Arguments, printing and exit codes; the work is in the libraries.
 
 mod args;
+mod dataset;
 mod decoding;
 mod doctor;
 mod engine;
 mod failure;
 mod formats;
+mod hub;
 mod ingest;
 mod inspect;
 mod model;
+mod models;
 mod output;
 mod patch;
 mod render;
+mod runs;
+mod sphere;
 mod stats;
 mod verify;
 
@@ -19,7 +24,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Cli, Command, ModelCommand};
+use args::{Cli, Command, ModelCommand, RunsCommand};
 use failure::Failure;
 
 /// What a command ended with, short of an error.
@@ -40,7 +45,13 @@ fn main() -> ExitCode {
         Command::Patch(args) => patch::run(args),
         Command::Ingest(args) => ingest::run(args, cli.quiet),
         Command::Inspect(args) => inspect::run(args),
+        Command::Runs(RunsCommand::Status(args)) => runs::status(args),
+        Command::Runs(RunsCommand::Verify(args)) => runs::verify(args),
+        Command::Runs(RunsCommand::Retry(args)) => runs::retry(args, cli.quiet),
         Command::Formats(args) => formats::run(args),
+        Command::Sphere(command) => sphere::run(command, cli.quiet),
+        Command::Model(ModelCommand::List(args)) => models::list(args),
+        Command::Model(ModelCommand::Pull(args)) => models::pull(args),
         Command::Model(ModelCommand::Info(args)) => model::info(args),
         Command::Model(ModelCommand::Convert(args)) => model::convert(args),
         Command::Model(ModelCommand::Verify(args)) => verify::run(args),

@@ -8,13 +8,13 @@ use serde_json::{Value, json};
 
 use crate::Ending;
 use crate::args::{ModelConvertArgs, ModelInfoArgs, ReportFormat, StoredDtypeArg};
-use crate::engine::{ModelSource, burn, open_model};
+use crate::engine::{ModelSource, NamedModel, burn, open_model};
 use crate::failure::Failure;
 use crate::output::{write_all, write_file};
 use crate::render::shortest;
 
 pub(crate) fn info(args: &ModelInfoArgs) -> Result<Ending, Failure> {
-    let facts = match open_model(&args.model)? {
+    let facts = match open_model(NamedModel::on(&args.hub, &args.model))? {
         ModelSource::Checkpoint(checkpoint) => checkpoint_facts(&checkpoint)?,
         ModelSource::Burnpack { bytes, config, name } => {
             let mut facts = config_facts(&name, &config);
@@ -49,7 +49,10 @@ pub(crate) fn checkpoint_facts(checkpoint: &Checkpoint) -> Result<Vec<(&'static 
         *dtypes.entry(format!("{:?}", checkpoint.file().tensors()[&stored].dtype)).or_default() += 1;
     }
     let sha256 = checkpoint.sha256().map_err(|error| Failure::new("cannot hash the weights", error))?;
-    facts.push(("format", json!(format!("safetensors, {:?} layout", checkpoint.layout()).to_lowercase())));
+    facts.push((
+        "format",
+        json!(format!("{}, {} layout", checkpoint.format(), format!("{:?}", checkpoint.layout()).to_lowercase())),
+    ));
     facts.push((
         "tensors",
         json!(dtypes.iter().map(|(dtype, n)| format!("{n} {dtype}")).collect::<Vec<_>>().join(", ")),
@@ -87,12 +90,16 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
         StoredDtypeArg::F32 => StoredDtype::F32,
         StoredDtypeArg::Bf16 => StoredDtype::Bf16,
         StoredDtypeArg::F16 => StoredDtype::F16,
+        StoredDtypeArg::Int8 => StoredDtype::Int8,
     };
-    let (config, bytes) = match (open_model(&args.model)?, extension) {
+    let (config, bytes) = match (open_model(NamedModel::on(&args.hub, &args.model))?, extension) {
         (source, Some("safetensors")) => {
             let (config, tensors) = source.into_tensors()?;
             let bytes = safetensors_bytes(&config, dtype, tensors).map_err(failed)?;
             (config, bytes)
+        }
+        (_, Some("bpk")) if args.dtype == StoredDtypeArg::Int8 => {
+            return Err(Failure::usage("Burn's records hold no 8-bit matrices; write a `.safetensors` file"));
         }
         (source, Some("bpk")) => record(source, args.dtype)?,
         _ => return Err(Failure::usage("the target must end in `.safetensors` or `.bpk`")),
@@ -115,6 +122,7 @@ fn record(source: ModelSource, dtype: StoredDtypeArg) -> Result<(ModelConfig, Ve
         StoredDtypeArg::F32 => FloatType::F32,
         StoredDtypeArg::Bf16 => FloatType::Bf16,
         StoredDtypeArg::F16 => FloatType::F16,
+        StoredDtypeArg::Int8 => unreachable!("a record in 8 bits was refused before"),
     };
     burn::record(source, float)
 }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::Ending;
 use crate::args::{ModelStatsArgs, ReportFormat};
-use crate::engine::open_model;
+use crate::engine::{NamedModel, open_model};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -26,13 +26,13 @@ id,town,visitors\n1,Nordhaven,1203\n2,Kastel,981\n3,Brynsund,1544\n\n\
 
 pub(crate) fn run(args: &ModelStatsArgs) -> Result<Ending, Failure> {
     let options = CpuOptions { quantization: args.quantize.quantization(), ..CpuOptions::default() };
-    report(&args.model, options, args.text.as_deref(), args.format)
+    report(NamedModel::on(&args.hub, &args.model), options, args.text.as_deref(), args.format)
 }
 
-/// Writes the report about `model`; entropies are computed in f32 as `options` say and compared on `text`, or on a text of
+/// Writes the report about a model; entropies are computed in f32 as `options` say and compared on `text`, or on a text of
 /// our own.
 pub(crate) fn report(
-    model: &str,
+    named: NamedModel<'_>,
     options: CpuOptions,
     text: Option<&Path>,
     format: ReportFormat,
@@ -47,14 +47,14 @@ pub(crate) fn report(
         }
         None => TEXT.as_bytes().to_vec(),
     };
-    let (config, tensor) = open_model(model)?.into_tensors()?;
+    let (config, tensor) = open_model(named)?.into_tensors()?;
     let failed = |error| Failure::new("cannot load the entropy model", error);
     let tensors = quantize_model(&config, how, &tensor).map_err(failed)?;
 
     let tokens = BltTokenizer::default().encode_bytes(&text);
     let entropies = |quantization| -> Result<Vec<f32>, Failure> {
         let options = CpuOptions { float: Some(FloatType::F32), quantization, ..options };
-        let engine = CpuEngine::from_tensors(&config, model, &options, &tensor)
+        let engine = CpuEngine::from_tensors(&config, named.model, &options, &tensor)
             .map_err(|error| Failure::new("cannot load the entropy model", error))?;
         let signals = engine.session().push(&tokens, Want::Entropies);
         Ok(signals.map_err(|error| Failure::new("cannot compute entropies", error))?.entropies)
@@ -75,7 +75,7 @@ pub(crate) fn report(
                 })
                 .collect();
             let value = json!({
-                "model": model, "quantize": how.name(), "n_weights": n_weights, "bf16_bytes": bf16_bytes, "bytes": bytes,
+                "model": named.model, "quantize": how.name(), "n_weights": n_weights, "bf16_bytes": bf16_bytes, "bytes": bytes,
                 "n_bytes_read": text.len(), "n_patches": drift.n_patches, "moved_starts": drift.moved_starts,
                 "mean_entropy_drift_nats": drift.mean, "largest_entropy_drift_nats": drift.largest, "tensors": rows,
             });

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::Ending;
 use crate::args::{DeviceArg, ModelVerifyArgs, ReportFormat};
-use crate::engine::{LoadedModel, Placement, load};
+use crate::engine::{LoadedModel, NamedModel, Placement, load};
 use crate::failure::Failure;
 use crate::output::write_all;
 
@@ -33,8 +33,10 @@ struct Comparison {
 
 pub(crate) fn run(args: &ModelVerifyArgs) -> Result<Ending, Failure> {
     let ModelVerifyArgs { backend, dtype, instructions, quantize, .. } = *args;
-    let model =
-        load(&args.model, Placement { backend, device: DeviceArg::One(0), dtype, instructions, quantize, threads: 0 })?;
+    let model = load(
+        NamedModel::on(&args.hub, &args.model),
+        Placement { backend, device: DeviceArg::One(0), dtype, instructions, quantize, threads: 0 },
+    )?;
     let is_json = args.against.extension().is_some_and(|extension| extension == "json");
     let comparisons = if is_json { against_fixture(args, &model)? } else { against_safetensors(args, &model)? };
     if comparisons.is_empty() {

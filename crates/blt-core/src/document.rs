@@ -401,6 +401,9 @@ pub enum DecodeError {
     /// It took longer than allowed.
     #[error("decoding took longer than {0} seconds (`--timeout`)")]
     Timeout(u64),
+    /// The caller asked to stop.
+    #[error("stopped before the end")]
+    Cancelled,
     /// A program that the format needs is not there.
     #[error("`{0}` is needed and was not found")]
     Program(String),

@@ -1,16 +1,25 @@
 //! `manifest.db`: what is done in an output folder.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OptionalExtension, params, params_from_iter};
+use sha2::{Digest, Sha256};
 
 use crate::error::IngestError;
+use crate::plan::PlannedSource;
+use crate::work::hex;
 
 /// `PRAGMA application_id` of a journal: "BLTM".
 const APPLICATION_ID: i32 = 0x424C_544D;
-const SCHEMA_VERSION: i32 = 1;
+const SCHEMA_VERSION: i32 = 2;
+/// How long one connection waits for another that is writing.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 const SCHEMA: &str = "
 CREATE TABLE run (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -24,6 +33,11 @@ CREATE TABLE source (
     status TEXT NOT NULL CHECK (status IN ('done', 'failed', 'skipped')),
     error TEXT,
     outputs TEXT NOT NULL -- JSON array of file names
+) STRICT, WITHOUT ROWID;
+CREATE TABLE output (
+    name TEXT PRIMARY KEY, -- path in the folder; a shard belongs to many sources
+    n_bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -72,6 +86,41 @@ pub struct Row {
     pub outputs: Vec<String>,
 }
 
+/// A file in the output folder, as it was when it was published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputFile {
+    /// Its path in the folder, with `/` between names.
+    pub name: String,
+    /// Its size.
+    pub n_bytes: u64,
+    /// Hash of its bytes, 64 hexadecimal digits.
+    pub sha256: String,
+}
+
+impl OutputFile {
+    /// The file at `path` as it is now, named by its last part.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it cannot be read.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
+        let mut hasher = Sha256::new();
+        let (mut n_bytes, mut buffer) = (0, vec![0; 1 << 18]);
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => {
+                    hasher.update(&buffer[..n]);
+                    n_bytes += n as u64;
+                }
+            }
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, n_bytes, sha256: hex(&hasher.finalize()) })
+    }
+}
+
 /// The journal of an output folder.
 #[derive(Debug)]
 pub struct Journal {
@@ -113,6 +162,7 @@ impl Journal {
         // Writable, so that SQLite can finish what a killed run left half-written.
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE;
         let connection = Connection::open_with_flags(&path, flags).map_err(|source| failed(&path, source))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| failed(&path, source))?;
         let journal = Self { connection, path };
         journal.check_version()?;
         Ok(journal)
@@ -120,6 +170,7 @@ impl Journal {
 
     fn prepare(&self) -> Result<(), IngestError> {
         let run = |sql: &str| self.connection.execute_batch(sql).map_err(|source| self.failed(source));
+        self.connection.busy_timeout(BUSY_TIMEOUT).map_err(|source| self.failed(source))?;
         run("PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;")?;
         let n_tables: i64 = self.query("SELECT count(*) FROM sqlite_schema")?;
         if n_tables == 0 {
@@ -153,11 +204,8 @@ impl Journal {
     /// Fails if the folder holds finished sources and was made with other settings.
     pub(crate) fn check_settings(&self, settings: &[(String, String)]) -> Result<(), IngestError> {
         let differences = self.differences(settings)?;
-        if differences.is_empty() || self.rows()?.iter().all(|row| row.outputs.is_empty()) {
-            Ok(())
-        } else {
-            Err(IngestError::Settings(differences))
-        }
+        let has_outputs = || self.query::<bool>("SELECT EXISTS (SELECT 1 FROM source WHERE outputs <> '[]')");
+        if differences.is_empty() || !has_outputs()? { Ok(()) } else { Err(IngestError::Settings(differences)) }
     }
 
     /// Settings that differ, as `name: here, there`.
@@ -208,9 +256,77 @@ impl Journal {
         self.one("SELECT * FROM source WHERE id = ?1", id)
     }
 
-    /// Writes `rows` in one transaction that is on the disk when this returns.
-    pub(crate) fn record(&self, rows: &[Row]) -> Result<(), IngestError> {
-        self.transaction(|connection| rows.iter().try_for_each(|row| insert(connection, row)))
+    /// Ids of the sources that have files of their own with this ending, and the files, by id.
+    pub(crate) fn outputs_ending(&self, ending: &str) -> Result<Vec<(String, String)>, IngestError> {
+        let rows = self.rows()?.into_iter();
+        let files = rows.filter_map(|row| {
+            let file = row.outputs.into_iter().find(|name| name.ends_with(ending))?;
+            Some((row.id, file))
+        });
+        Ok(files.collect())
+    }
+
+    /// Every file that was published, by name.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn output_files(&self) -> Result<Vec<OutputFile>, IngestError> {
+        let read = || -> rusqlite::Result<Vec<_>> {
+            self.connection.prepare("SELECT * FROM output ORDER BY name")?.query_map([], output_file)?.collect()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// The published file `name`.
+    pub(crate) fn output_file(&self, name: &str) -> Result<Option<OutputFile>, IngestError> {
+        let read = || {
+            self.connection
+                .prepare_cached("SELECT * FROM output WHERE name = ?1")?
+                .query_row([name], output_file)
+                .optional()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// Writes `rows` and the files they name, and forgets the files `gone`, in one transaction that is on the disk when
+    /// this returns.
+    pub(crate) fn record(&self, rows: &[Row], files: &[OutputFile], gone: &[String]) -> Result<(), IngestError> {
+        self.transaction(|connection| {
+            rows.iter().try_for_each(|row| insert(connection, row))?;
+            for name in gone {
+                connection.prepare_cached("DELETE FROM output WHERE name = ?1")?.execute([name])?;
+            }
+            for OutputFile { name, n_bytes, sha256 } in files {
+                let sql = "INSERT OR REPLACE INTO output VALUES (?1, ?2, ?3)";
+                connection.prepare_cached(sql)?.execute(params![name, *n_bytes as i64, sha256])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets the sources with outputs that are none of `sources`.
+    pub(crate) fn forget_others(&self, sources: &[Arc<PlannedSource>]) -> Result<(), IngestError> {
+        self.transaction(|connection| {
+            connection.execute_batch("CREATE TEMP TABLE kept (id TEXT PRIMARY KEY) WITHOUT ROWID")?;
+            for source in sources {
+                connection.prepare_cached("INSERT OR IGNORE INTO kept VALUES (?1)")?.execute([&source.id])?;
+            }
+            connection.execute_batch(
+                "DELETE FROM source WHERE outputs <> '[]' AND id NOT IN (SELECT id FROM kept);
+                 DROP TABLE kept;",
+            )
+        })
+    }
+
+    /// How many sources are in each file that comes first among theirs.
+    pub(crate) fn sources_by_output(&self) -> Result<HashMap<String, u64>, IngestError> {
+        let sql = "SELECT json_extract(outputs, '$[0]'), count(*) FROM source WHERE outputs <> '[]' GROUP BY 1";
+        let read = || -> rusqlite::Result<HashMap<_, _>> {
+            let mut statement = self.connection.prepare(sql)?;
+            statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?.collect()
+        };
+        read().map_err(|source| self.failed(source))
     }
 
     /// Number of sources that ended so.
@@ -227,20 +343,14 @@ impl Journal {
     /// Writes the journal anew at `scratch`, from which it is to be published: the same rows make the same file, whatever
     /// runs they came from.
     pub(crate) fn write_canonical(self, scratch: &Path) -> Result<(), IngestError> {
-        let (settings, rows) = (self.settings()?, self.rows()?);
-        drop(self);
         let _ = fs::remove_file(scratch);
         let fresh = Self {
             connection: Connection::open(scratch).map_err(|source| failed(scratch, source))?,
             path: scratch.to_owned(),
         };
         fresh.prepare()?;
-        fresh.transaction(|connection| {
-            for (key, value) in &settings {
-                connection.execute("INSERT INTO run VALUES (?1, ?2)", [key, value])?;
-            }
-            rows.iter().try_for_each(|row| insert(connection, row))
-        })
+        let tables = [("run", "key"), ("source", "id"), ("output", "name")];
+        fresh.transaction(|to| tables.iter().try_for_each(|(table, key)| copy(&self.connection, to, table, key)))
     }
 
     fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), IngestError> {
@@ -270,6 +380,19 @@ fn failed(path: &Path, source: rusqlite::Error) -> IngestError {
     IngestError::Journal { path: path.to_owned(), source }
 }
 
+/// Copies a table row by row, in the order of its key.
+fn copy(from: &Connection, to: &Connection, table: &str, key: &str) -> rusqlite::Result<()> {
+    let mut read = from.prepare(&format!("SELECT * FROM {table} ORDER BY {key}"))?;
+    let n_columns = read.column_count();
+    let mut write = to.prepare(&format!("INSERT INTO {table} VALUES ({})", vec!["?"; n_columns].join(", ")))?;
+    let mut rows = read.query([])?;
+    while let Some(row) = rows.next()? {
+        let values = (0..n_columns).map(|i| row.get(i)).collect::<rusqlite::Result<Vec<Value>>>()?;
+        write.execute(params_from_iter(values))?;
+    }
+    Ok(())
+}
+
 fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
     let sql = "INSERT OR REPLACE INTO source VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
     let outputs = serde_json::Value::from(row.outputs.clone()).to_string();
@@ -285,6 +408,10 @@ fn insert(connection: &Connection, row: &Row) -> rusqlite::Result<()> {
         outputs,
     ])?;
     Ok(())
+}
+
+fn output_file(row: &rusqlite::Row<'_>) -> rusqlite::Result<OutputFile> {
+    Ok(OutputFile { name: row.get("name")?, n_bytes: row.get::<_, i64>("n_bytes")? as u64, sha256: row.get("sha256")? })
 }
 
 fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {

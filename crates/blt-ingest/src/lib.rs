@@ -20,21 +20,32 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod decoding;
 mod encode;
 mod entropy_summary;
+mod equal_shards;
 mod error;
 mod id;
 mod journal;
 mod options;
 mod plan;
+mod reading;
+mod reduction;
 mod run;
+mod sequence;
+mod shards;
 mod source;
+mod work;
 
+pub use decoding::{DecodedVisitor, decode_all};
 pub use encode::{EmbeddingsOf, EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
 pub use entropy_summary::output_entropies;
 pub use error::{IngestError, SourceError};
 pub use id::{id_of_path, path_text};
-pub use journal::{Journal, Row, Status};
-pub use options::{IngestOptions, Input};
+pub use journal::{Journal, OutputFile, Row, Status};
+pub use options::{Form, IngestOptions, Input};
 pub use plan::{Plan, PlannedSource, SourceKind};
-pub use run::{DecodedVisitor, Observer, Outcome, Silent, StageSeconds, Summary, decode_all, preview, run};
+pub use reduction::PROJECTION_FILE;
+pub use run::{Observer, Outcome, Silent, StageSeconds, Summary, preview, run};
+pub use sequence::DatasetInput;
+pub use shards::{ShardFormat, Shards};

@@ -1,16 +1,19 @@
 //! What a run does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use blt_core::{Limits, Modality};
 use blt_modalities::{Modalities, TextSegments};
-use blt_output::PatchFileOptions;
+use blt_output::{EmbeddingOptions, ShardCount};
 use blt_patcher::Rule;
 
 use crate::encode::{Encoding, Mode, ProminencePool};
+use crate::sequence::DatasetInput;
+use crate::shards::Shards;
 
 /// Something to ingest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A file, or a folder with everything below it.
     Path(PathBuf),
@@ -18,6 +21,17 @@ pub enum Input {
     Text(String),
     /// Standard input.
     Stdin,
+    /// The rows of this dataset.
+    Dataset(Arc<DatasetInput>),
+}
+
+/// How outputs hold sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Each source has files of its own: `<id>.safetensors` and `<id>.hypergraph.db`.
+    Documents,
+    /// Many sources share a file.
+    Shards(Shards),
 }
 
 /// A checked configuration of a run.
@@ -29,8 +43,12 @@ pub struct IngestOptions {
     pub output: PathBuf,
     /// How bytes become patches.
     pub encoding: Encoding,
-    /// What is written of them.
-    pub file: PatchFileOptions,
+    /// What is written of embeddings.
+    pub embeddings: EmbeddingOptions,
+    /// How outputs hold sources.
+    pub form: Form,
+    /// Whether the patches of all sources are cut into equal shards, too, for training on many devices.
+    pub equal_shards: Option<ShardCount>,
     /// The decoders and their options.
     pub modalities: Modalities,
     /// What every source is read as; `None`: what it looks like.
@@ -45,6 +63,8 @@ pub struct IngestOptions {
     pub export_json: bool,
     /// Whether what is in the output folder is replaced instead of completed.
     pub overwrite: bool,
+    /// Whether only sources that failed in earlier runs are worked on.
+    pub only_failed: bool,
     /// At most this many sources are worked on.
     pub limit: Option<usize>,
     /// Sources worked on at once.
@@ -64,7 +84,9 @@ impl IngestOptions {
             inputs,
             output: output.to_owned(),
             encoding,
-            file: PatchFileOptions::new(dim),
+            embeddings: EmbeddingOptions::new(dim),
+            form: Form::Documents,
+            equal_shards: None,
             modalities: Modalities::default(),
             modality: None,
             limits: Limits::default(),
@@ -72,6 +94,7 @@ impl IngestOptions {
             follow_links: false,
             export_json: false,
             overwrite: false,
+            only_failed: false,
             limit: None,
             n_workers: 1,
             prefetch: 4,
@@ -87,9 +110,12 @@ impl IngestOptions {
             vec![("format".to_owned(), blt_output::FORMAT.to_owned()), ("model".to_owned(), model.to_owned())];
         values.extend(patching_metadata(&self.encoding).into_iter().map(|(key, value)| (key.to_owned(), value)));
         let mut put = |key: &str, value: String| values.push((key.to_owned(), value));
-        put("embeddings", format!("{:?}", self.file.embeddings).to_lowercase());
-        put("embedding_dtype", format!("{:?}", self.file.dtype).to_lowercase());
-        put("embedding_dims", self.file.dims.to_string());
+        put("embeddings", format!("{:?}", self.embeddings.embeddings).to_lowercase());
+        put("embedding_dtype", format!("{:?}", self.embeddings.dtype).to_lowercase());
+        put("embedding_dims", self.embeddings.dims.to_string());
+        if let Form::Shards(shards) = self.form {
+            put("output_format", shards.setting());
+        }
         put("modality", self.modality.map_or("auto", Modality::name).to_owned());
         let segments = &self.modalities.text.segments;
         put("text_segments", if *segments == TextSegments::None { "none" } else { segments.label() }.to_owned());

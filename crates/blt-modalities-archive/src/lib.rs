@@ -17,7 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Formats: zip (stored and deflated), tar, gzip, zstandard, 7z. Nothing is written anywhere; a name that leads out of the
+//! Formats: zip and 7z with the codecs that are usual in them, tar, gzip, bzip2, xz, zstandard, LZ4. Nothing is written anywhere; a name that leads out of the
 //! archive is shortened and told. Encrypted members, links and devices are told and left out. All members are in memory at
 //! once, within [`Limits::max_inflated`](blt_core::Limits).
 
@@ -53,7 +53,10 @@ impl Decoder for ArchiveDecoder {
         match hint.format {
             "tar" => tape::read(source, &mut members)?,
             "gzip" => compressed::read_gzip(source, hint.name, &mut members)?,
+            "bzip2" => compressed::read_bzip2(source, hint.name, &mut members)?,
+            "xz" => compressed::read_xz(source, hint.name, &mut members)?,
             "zstd" => compressed::read_zstandard(source, hint.name, &mut members)?,
+            "lz4" => compressed::read_lz4(source, hint.name, &mut members)?,
             "7z" => seven_zip::read(source, &mut members)?,
             _ => zip_file::read(source, &mut members)?,
         }

@@ -105,6 +105,76 @@ fn zstandard_is_read_and_a_cut_seven_zip_refused() {
     assert!(decode(b"7z\xBC\xAF\x27\x1C\0\x04", "7z", "x.7z", Views::Decoded).is_err());
 }
 
+fn bzip2ed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn lz4ed(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = lz4_flex::frame::FrameEncoder::new(Vec::new());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// `first ` as xz compresses it.
+const FIRST_XZ: &[u8] = &[
+    0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00, 0x00, 0x04, 0xE6, 0xD6, 0xB4, 0x46, 0x02, 0x00, 0x21, 0x01, 0x16, 0x00, 0x00,
+    0x00, 0x74, 0x2F, 0xE5, 0xA3, 0x01, 0x00, 0x05, 0x66, 0x69, 0x72, 0x73, 0x74, 0x20, 0x00, 0x00, 0x00, 0xE6, 0xF5,
+    0x1B, 0x51, 0x24, 0x79, 0x10, 0x72, 0x00, 0x01, 0x1E, 0x06, 0xC1, 0x2F, 0xA4, 0x1D, 0x1F, 0xB6, 0xF3, 0x7D, 0x01,
+    0x00, 0x00, 0x00, 0x00, 0x04, 0x59, 0x5A,
+];
+
+#[test]
+fn streams_and_frames_behind_each_other_are_one_content() {
+    let bzip2 = [bzip2ed(b"first "), bzip2ed(b""), bzip2ed(b"first ")].concat();
+    let lz4 = [lz4ed(b"first "), lz4ed(b""), lz4ed(b"first ")].concat();
+    for (format, name, file) in
+        [("bzip2", "a/b.tar.bz2", bzip2), ("lz4", "b.tlz4", lz4), ("xz", "b.txz", [FIRST_XZ, FIRST_XZ].concat())]
+    {
+        let document = decode(&file, format, name, Views::Both).unwrap();
+        assert_eq!(document.problems, Vec::<String>::new(), "{format}");
+        let [inner] = &document.embedded[..] else { panic!("one file inside {format}") };
+        assert_eq!((&*inner.name, &inner.bytes[..]), ("b.tar", &b"first first "[..]), "{format}");
+        // Noise behind the end, and an end that is missing, are told.
+        for (damaged, expected) in [([&file[..], b"noise"].concat(), 12), (file[..file.len() - 12].to_vec(), 0)] {
+            let document = decode(&damaged, format, name, Views::Decoded).unwrap();
+            assert_eq!(document.problems.len(), 1, "{format}");
+            assert!(document.embedded.iter().all(|inner| inner.bytes.len() >= expected), "{format}");
+        }
+    }
+}
+
+#[test]
+fn an_xz_stream_with_a_dictionary_beyond_the_memory_is_refused() {
+    let limits = Limits { max_memory: 1 << 20, ..Limits::default() };
+    let hint = Hint { format: "xz", name: "x.xz", ..Hint::default() };
+    let document = ArchiveDecoder::default().decode(&mut Cursor::new(FIRST_XZ), &hint, &limits).unwrap();
+    assert!(document.embedded.is_empty() && document.problems[0].contains("memory"), "{:?}", document.problems);
+}
+
+/// `a` of 20 bytes and `b` of one, each in a block of its own, by 7-Zip.
+const TWO_BLOCKS_7Z: &[u8] = b"\
+    \x37\x7a\xbc\xaf\x27\x1c\x00\x04\x33\x6c\xed\xf7\x52\x00\x00\x00\x00\x00\x00\x00\x20\x00\x00\x00\
+    \x00\x00\x00\x00\xe4\x37\x32\x11\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\x61\
+    \x61\x61\x61\x61\x62\x00\x00\x81\x33\x07\xae\x31\x99\x95\x0a\x72\xba\x78\x78\x1f\x1b\xd3\xad\x11\
+    \xa5\x06\x0a\x5e\xb5\x98\xa3\x6a\x7e\x2d\xda\xa4\x7a\x3f\x40\x89\x2a\xe1\x3e\xb3\xb3\xd6\x88\x05\
+    \xe5\xb7\x61\x10\xd8\x35\x9c\xa6\xfb\xc3\x87\xdc\x6e\x26\x39\x59\x00\x00\x17\x06\x15\x01\x09\x3d\
+    \x00\x07\x0b\x01\x00\x01\x23\x03\x01\x01\x05\x5d\x00\x10\x00\x00\x0c\x46\x0a\x01\x42\x64\xc2\xdf\
+    \x00\x00";
+
+/// The library goes on with the next block whatever becomes of one.
+#[test]
+fn a_limit_that_one_block_of_a_seven_zip_exceeds_is_not_forgotten_with_the_next() {
+    let hint = Hint { format: "7z", ..Hint::default() };
+    let with = |max_inflated| {
+        let limits = Limits { max_inflated, ..Limits::default() };
+        ArchiveDecoder::default().decode(&mut Cursor::new(TWO_BLOCKS_7Z), &hint, &limits)
+    };
+    assert_eq!(with(21).unwrap().embedded.len(), 2);
+    assert!(matches!(with(10), Err(DecodeError::Limit { found: 20, limit: 10, .. })));
+}
+
 #[test]
 fn members_of_a_tar_lie_where_they_are_said_to() {
     let mut builder = tar::Builder::new(Vec::new());
@@ -130,7 +200,7 @@ proptest! {
     #[test]
     fn damaged_archives_are_errors_or_tile(
         changes in prop::collection::vec((0usize..2000, any::<u8>()), 1..20),
-        format in prop::sample::select(vec!["zip", "tar", "gzip", "zstd", "7z"]),
+        format in prop::sample::select(vec!["zip", "tar", "gzip", "zstd", "7z", "bzip2", "xz", "lz4"]),
         cut in 0usize..3000,
     ) {
         let noise: Vec<u8> = (0..800u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 11) as u8).collect();
@@ -138,6 +208,9 @@ proptest! {
             "zip" => zipped(&[("a", &noise, CompressionMethod::Deflated), ("b", b"b", CompressionMethod::Stored)]),
             "gzip" => gzipped(&noise),
             "zstd" => zstd::encode_all(&noise[..], 3).unwrap(),
+            "bzip2" => bzip2ed(&noise),
+            "lz4" => lz4ed(&noise),
+            "xz" => FIRST_XZ.to_vec(),
             "tar" => {
                 let mut builder = tar::Builder::new(Vec::new());
                 let mut header = tar::Header::new_gnu();

@@ -16,7 +16,7 @@
 //!
 //! | formats | views |
 //! | --- | --- |
-//! | docx, pptx, odt, odp, EPUB, HTML | `text`: paragraphs, in slides or chapters |
+//! | docx, pptx, odt, odp, EPUB, HTML, RTF | `text`: paragraphs, in slides or chapters |
 //! | mail | `text`; the raw view has headers and parts; attachments are files inside |
 //! | xlsx, xls, ods | `rows` as CSV, in sheets |
 //! | Parquet | `rows` as JSON lines, in row groups |
@@ -33,6 +33,7 @@ mod office;
 mod parquet_rows;
 mod parts;
 mod rows;
+mod rtf;
 mod sheets;
 mod text;
 mod warc;
@@ -76,6 +77,7 @@ impl Decoder for DocumentDecoder {
                 "docx" => office::read_docx(source, &mut document, limits)?,
                 "pptx" => office::read_pptx(source, &mut document, limits)?,
                 "odt" | "odp" => odf::read(source, &mut document, limits)?,
+                "rtf" => rtf::read(&read_whole(source, limits)?, &mut document, limits)?,
                 "epub" => epub::read(source, &mut document, limits)?,
                 "xlsx" | "xls" | "ods" => sheets::read(read_whole(source, limits)?, &mut document, limits)?,
                 "parquet" => parquet_rows::read(read_whole(source, limits)?, &mut document, limits)?,

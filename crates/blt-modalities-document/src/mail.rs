@@ -44,6 +44,14 @@ pub(crate) fn read(
         if message.parts.iter().any(|part| part.is_encoding_problem) {
             document.problems.push("a part does not keep to its encoding".to_owned());
         }
+        // The library puts it where a charset has no character.
+        let is_replaced = |part: &MessagePart<'_>| match &part.body {
+            PartType::Text(text) | PartType::Html(text) => text.contains('\u{FFFD}'),
+            _ => false,
+        };
+        if message.parts.iter().any(is_replaced) {
+            document.problems.push("a part has bytes that its charset does not know, read as U+FFFD".to_owned());
+        }
     }
     Ok(())
 }

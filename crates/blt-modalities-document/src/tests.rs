@@ -117,6 +117,41 @@ fn a_message_gives_text_and_attachments() {
 }
 
 #[test]
+fn a_message_inside_a_message_comes_out_of_its_encoding() {
+    // `Subject: inner` and an empty line, in base64.
+    let message = b"From: a@b.c\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=X\r\n\r\n--X\r\n\
+        Content-Type: message/rfc822\r\nContent-Transfer-Encoding: base64\r\n\r\nU3ViamVjdDogaW5uZXINCg0KYm9keQ==\r\n--X--\r\n";
+    let document = decode(message, "eml", Views::Decoded).unwrap();
+    assert_eq!(document.embedded[0].bytes, b"Subject: inner\r\n\r\nbody");
+}
+
+#[test]
+fn text_that_does_not_keep_to_its_charset_is_told() {
+    let message = b"From: a@b.c\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        Content-Transfer-Encoding: 8bit\r\n\r\nCaf\xE9\r\n";
+    let document = decode(message, "eml", Views::Decoded).unwrap();
+    assert_eq!(document.problems.len(), 1, "{:?}", document.problems);
+}
+
+#[test]
+fn a_page_in_utf_16_is_refused_rather_than_garbled() {
+    let page: Vec<u8> = [0xFF, 0xFE].into_iter().chain("<p>x".encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    assert!(decode(&page, "html", Views::Decoded).unwrap_err().to_string().contains("UTF-16"));
+}
+
+#[test]
+fn the_end_of_a_host_is_no_extension() {
+    for (address, name) in
+        [("http://x.rs", "x.rs/index"), ("http://x.rs/", "x.rs/index"), ("http://x.rs/a?b", "x.rs/a")]
+    {
+        let head =
+            format!("WARC/1.0\r\nWARC-Type: resource\r\nWARC-Target-URI: {address}\r\nContent-Length: 2\r\n\r\n");
+        let document = decode(format!("{head}ok\r\n\r\n").as_bytes(), "warc", Views::Decoded).unwrap();
+        assert_eq!(&*document.embedded[0].name, name);
+    }
+}
+
+#[test]
 fn records_of_a_web_archive_are_units_and_their_contents_files_inside() {
     let http = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n";
     let record = format!(
@@ -151,9 +186,13 @@ proptest! {
     #[test]
     fn any_text_tiles(
         text in "(\\PC{0,12}[<>&;,\"\\n\\r: ]{0,3}){0,20}",
-        format in prop::sample::select(vec!["html", "csv", "tsv", "jsonl", "eml", "warc"]),
+        format in prop::sample::select(vec!["html", "csv", "tsv", "jsonl", "eml", "warc", "rtf"]),
     ) {
-        let text = if format == "warc" { format!("WARC/1.0\r\nContent-Length: 7\r\n\r\n{text}") } else { text };
+        let text = match format {
+            "warc" => format!("WARC/1.0\r\nContent-Length: 7\r\n\r\n{text}"),
+            "rtf" => format!("{{\\rtf1 {}", text.replace('<', "{").replace('>', "}").replace('&', "\\")),
+            _ => text,
+        };
         if let Ok(document) = decode(text.as_bytes(), format, Views::Both) {
             for view in &document.views {
                 let n_bytes = match &view.data { ViewData::Source => text.len(), ViewData::Owned(bytes) => bytes.len() };

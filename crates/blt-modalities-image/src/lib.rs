@@ -15,9 +15,9 @@
 //! ```
 //!
 //! Colour profiles are not applied, and a palette is resolved. Orientation of EXIF is applied and named in the media type.
-//! The pages of a TIFF are frames; where they differ in their kind of pixels they make several views. Of a JPEG XL animation
-//! only the first picture is decoded.
+//! The pages of a TIFF are frames; where they differ in their kind of pixels they make several views.
 
+mod jxl;
 mod read;
 mod tiles;
 
@@ -186,6 +186,37 @@ mod tests {
         let document = decode(file, "pnm").unwrap();
         assert!(document.views[0].media_type.contains("format=gray16le"), "{}", document.views[0].media_type);
         assert_eq!(document.views[0].data, ViewData::Owned(vec![0x34, 0x12, 0xCD, 0xAB]));
+    }
+
+    /// Three pictures of 2 x 1 pixels, each shown for a quarter of a second, by cjxl 0.7.
+    const MOVING_JXL: &[u8] = b"\
+        \xff\x0a\x00\x70\xc1\x00\x02\x8a\x4b\x02\x08\x02\xea\x0b\x00\x00\x54\x00\x4b\x12\xc5\x82\x85\x24\
+        \x96\x80\x8d\x03\x20\x00\xb1\x81\x7d\x00\x54\x39\x7b\xcd\x0e\x08\x02\xea\x0b\x00\x00\x48\x00\x4b\
+        \x12\xc5\x82\x85\x24\x56\xe9\x2a\xe3\x4a\x07\x40\xc2\xb1\x0f\x66\x0f\x08\x02\xea\x07\x00\x58\x00\
+        \x4b\x12\xc5\x82\x85\x24\x96\x81\x8d\x13\x00\x10\x00\x1e\xc3\x07\x20\x86\x51\x6f\xb6\x3b";
+
+    #[test]
+    fn every_frame_of_a_jpeg_xl_animation_is_decoded() {
+        let document = decode(MOVING_JXL, "jxl").unwrap();
+        let view = &document.views[0];
+        assert_eq!(view.media_type, "image/x-raw; format=rgb8; width=2; height=1; frames=3");
+        let expected: Vec<u8> = (0..3).flat_map(|i| [100 * i, 20, 30, i, 2 * i, 255]).collect();
+        assert_eq!(view.data, ViewData::Owned(expected));
+        let frames = view.units.iter().filter(|unit| unit.label == "frame");
+        assert_eq!(frames.map(|unit| unit.name.as_deref()).collect::<Vec<_>>(), [Some("delay=250ms"); 3]);
+        // What is there of one that breaks off is kept, and that it does is told.
+        let cut = decode(&MOVING_JXL[..MOVING_JXL.len() - 2], "jxl").unwrap();
+        assert!(cut.views[0].media_type.ends_with("frames=2"), "{}", cut.views[0].media_type);
+        assert_eq!(cut.problems, ["it ends before its last frame"]);
+    }
+
+    #[test]
+    fn a_jpeg_xl_beyond_the_limits_is_refused() {
+        for limits in [Limits { max_frames: 2, ..Limits::default() }, Limits { max_pixels: 1, ..Limits::default() }] {
+            let hint = Hint { format: "jxl", ..Hint::default() };
+            let refused = ImageDecoder::default().decode(&mut Cursor::new(MOVING_JXL), &hint, &limits);
+            assert!(matches!(refused, Err(DecodeError::Limit { .. })), "{refused:?}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use blt_core::{DecodeError, Limits, Modality, SourceReader, read_whole};
 use image::codecs::{dds::DdsDecoder, gif::GifDecoder, png::PngDecoder, webp::WebPDecoder};
 use image::metadata::Orientation;
 use image::{AnimationDecoder, DynamicImage, Frames, ImageError, ImageFormat, ImageReader};
-use jxl_oxide::integration::JxlDecoder;
 
 /// A decoded picture.
 pub(crate) struct Picture {
@@ -41,6 +40,9 @@ pub(crate) fn read(
     if format == "tiff" {
         return pages(&read_whole(source, limits)?, max_side, limits);
     }
+    if format == "jxl" {
+        return Ok(vec![crate::jxl::read(&read_whole(source, limits)?, max_side, limits)?]);
+    }
     source.seek(SeekFrom::Start(0))?;
     let source = BufReader::new(source);
     let picture = match format {
@@ -66,7 +68,6 @@ pub(crate) fn read(
             }
         }
         "dds" => still(DdsDecoder::new(source).map_err(refused)?, max_side, limits),
-        "jxl" => still(JxlDecoder::new(source).map_err(refused)?, max_side, limits),
         _ => {
             let mut reader = match image_format(format) {
                 Some(format) => ImageReader::with_format(source, format),
@@ -180,7 +181,7 @@ fn animation(
     Ok(Picture { frames: kept, format: "rgba8", bytes_per_pixel: 4, conversion, problems })
 }
 
-fn scaled(image: DynamicImage, max_side: Option<u32>, conversion: &mut String) -> DynamicImage {
+pub(crate) fn scaled(image: DynamicImage, max_side: Option<u32>, conversion: &mut String) -> DynamicImage {
     let (width, height) = (image.width(), image.height());
     match max_side {
         Some(side) if width.max(height) > side => {
@@ -191,7 +192,7 @@ fn scaled(image: DynamicImage, max_side: Option<u32>, conversion: &mut String) -
     }
 }
 
-fn pixel_format(image: &DynamicImage) -> Result<(&'static str, usize), DecodeError> {
+pub(crate) fn pixel_format(image: &DynamicImage) -> Result<(&'static str, usize), DecodeError> {
     Ok(match image {
         DynamicImage::ImageLuma8(_) => ("gray8", 1),
         DynamicImage::ImageLumaA8(_) => ("graya8", 2),
@@ -211,7 +212,7 @@ fn pixel_format(image: &DynamicImage) -> Result<(&'static str, usize), DecodeErr
 }
 
 /// The picture's bytes; numbers of several bytes with the lowest first.
-fn little_endian(image: DynamicImage) -> Vec<u8> {
+pub(crate) fn little_endian(image: DynamicImage) -> Vec<u8> {
     let n_bytes_a_number = usize::from(image.color().bytes_per_pixel() / image.color().channel_count());
     let mut bytes = image.into_bytes();
     if cfg!(target_endian = "big") {

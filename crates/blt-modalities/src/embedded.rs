@@ -1,68 +1,95 @@
 //! Files inside a source: each becomes views of its own, after those of the file that holds it.
 
 use std::io::Cursor;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use blt_core::{ByteRange, DecodeError, Document, Embedded, Hint, Limits, Origin, View, ViewData};
+use blt_child::Deadline;
+use blt_core::{ByteRange, DecodeError, Document, Embedded, Hint, Limits, Origin, Unit, View, ViewData};
 
 use crate::{Modalities, detect};
 
 /// What is counted over all files inside a source. One that goes beyond fails the source; beyond other limits, its member.
-const SHARED: [&str; 5] = [LEVELS, FILES, INFLATED, "inflated bytes for each compressed one", VIEW_BYTES];
+const SHARED: [&str; 6] = [LEVELS, FILES, INFLATED, "inflated bytes for each compressed one", VIEW_BYTES, PLACE_BYTES];
 const LEVELS: &str = "levels of files inside files";
 const FILES: &str = "files inside";
 const INFLATED: &str = "inflated bytes";
 const VIEW_BYTES: &str = "bytes in the views of files inside";
-/// So many members may take longer than allowed before the source does.
+const PLACE_BYTES: &str = "bytes in the names and units of files inside";
+/// So many members may take longer than allowed before the source does, and all together as much longer.
 const MAX_TIMEOUTS: u32 = 3;
 
 /// What is left of a source's allowance for files inside it, over all depths.
 #[derive(Debug)]
-pub(crate) struct Budget {
-    members: u64,
-    bytes: u64,
-    /// Bytes that decoders may make of the files inside; they are in memory together.
-    view_bytes: u64,
+pub(crate) struct Budget<'a> {
+    limits: &'a Limits,
+    cancelled: &'a AtomicBool,
+    /// When the files inside have to be done.
+    deadline: Deadline,
+    n_members: u64,
+    n_bytes: u64,
+    /// Bytes that decoders made of the files inside; they are in memory together.
+    n_view_bytes: u64,
+    /// Bytes of units, of names in them, and of what is told.
+    n_place_bytes: u64,
     n_timeouts: u32,
     /// The first member that could be decoded another time: with a program, a password, or more time.
     pub(crate) to_retry: Option<DecodeError>,
 }
 
-impl Budget {
-    pub(crate) fn new(limits: &Limits) -> Self {
+impl<'a> Budget<'a> {
+    pub(crate) fn new(limits: &'a Limits, cancelled: &'a AtomicBool) -> Self {
+        let seconds = limits.timeout.saturating_mul(u64::from(MAX_TIMEOUTS) + 1);
         Self {
-            members: limits.max_members,
-            bytes: limits.max_inflated,
-            view_bytes: limits.max_view_bytes,
+            limits,
+            cancelled,
+            deadline: Deadline::new(&Limits { timeout: seconds, ..*limits }),
+            n_members: 0,
+            n_bytes: 0,
+            n_view_bytes: 0,
+            n_place_bytes: 0,
             n_timeouts: 0,
             to_retry: None,
         }
     }
 
-    /// Takes one file of `n_bytes` off.
-    fn take(&mut self, n_bytes: u64, limits: &Limits) -> Result<(), DecodeError> {
-        let spent = |limit: u64, left: u64| limit.saturating_sub(left);
-        limits.check(
-            "files inside",
-            spent(limits.max_members, self.members) + 1,
-            limits.max_members,
-            "--max-members",
-        )?;
-        let n_inflated = spent(limits.max_inflated, self.bytes).saturating_add(n_bytes);
-        limits.check(INFLATED, n_inflated, limits.max_inflated, "--max-inflated")?;
-        self.members -= 1;
-        self.bytes -= n_bytes;
-        Ok(())
+    /// Fails when the files inside are not wanted any longer.
+    fn go_on(&self) -> Result<(), DecodeError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(DecodeError::Cancelled) } else { self.deadline.check() }
+    }
+
+    /// Takes one file of `n_bytes` off, which lies `depth` files deep.
+    fn take(&mut self, n_bytes: u64, depth: u32) -> Result<(), DecodeError> {
+        let Limits { max_depth, max_members, max_inflated, .. } = *self.limits;
+        self.limits.check(LEVELS, u64::from(depth), u64::from(max_depth), "--max-depth")?;
+        self.n_members += 1;
+        self.limits.check(FILES, self.n_members, max_members, "--max-members")?;
+        self.n_bytes = self.n_bytes.saturating_add(n_bytes);
+        self.limits.check(INFLATED, self.n_bytes, max_inflated, "--max-inflated")
     }
 
     /// Takes off what a decoder made of a file.
-    fn take_views(&mut self, document: &Document, limits: &Limits) -> Result<(), DecodeError> {
+    fn take_views(&mut self, document: &Document) -> Result<(), DecodeError> {
         for view in &document.views {
-            let ViewData::Owned(bytes) = &view.data else { continue };
-            let spent = (limits.max_view_bytes - self.view_bytes).saturating_add(bytes.len() as u64);
-            limits.check(VIEW_BYTES, spent, limits.max_view_bytes, "--max-view-bytes")?;
-            self.view_bytes -= bytes.len() as u64;
+            if let ViewData::Owned(bytes) = &view.data {
+                self.n_view_bytes = self.n_view_bytes.saturating_add(bytes.len() as u64);
+            }
+            self.limits.check(VIEW_BYTES, self.n_view_bytes, self.limits.max_view_bytes, "--max-view-bytes")?;
+            self.take_places(view.units.len(), size_of::<Unit>())?;
         }
         Ok(())
+    }
+
+    /// Takes off what `n` units or sentences cost that have `n_bytes` each.
+    fn take_places(&mut self, n: usize, n_bytes: usize) -> Result<(), DecodeError> {
+        self.n_place_bytes = self.n_place_bytes.saturating_add((n as u64).saturating_mul(n_bytes as u64));
+        self.limits.check(PLACE_BYTES, self.n_place_bytes, self.limits.max_memory / 2, "--max-memory")
+    }
+
+    /// Whether an error is one of the source as a whole.
+    fn is_shared(&self, error: &DecodeError) -> bool {
+        matches!(error, DecodeError::Limit { what, .. } if SHARED.contains(&&**what))
+            || self.n_timeouts > MAX_TIMEOUTS
+            || self.go_on().is_err()
     }
 }
 
@@ -73,26 +100,25 @@ impl Modalities {
         &self,
         mut document: Document,
         depth: u32,
-        budget: &mut Budget,
-        limits: &Limits,
+        budget: &mut Budget<'_>,
     ) -> Result<Document, DecodeError> {
         for file in std::mem::take(&mut document.embedded) {
-            limits.check(LEVELS, u64::from(depth), u64::from(limits.max_depth), "--max-depth")?;
-            budget.take(file.bytes.len() as u64, limits)?;
+            budget.go_on()?;
+            budget.take(file.bytes.len() as u64, depth)?;
             let Embedded { name, origin, bytes } = file;
             let format = detect(&mut Cursor::new(&bytes), &name)?;
             let hint = Hint { name: &name, ..Hint::default() };
-            let inner = self.decode_one(&mut Cursor::new(&bytes), &hint, &format, bytes.len() as u64, limits);
+            let source = &mut Cursor::new(&bytes);
+            let inner = self.decode_one(source, &hint, &format, bytes.len() as u64, budget.limits, budget.cancelled);
             let whole = inner.and_then(|inner| {
-                budget.take_views(&inner, limits)?;
-                self.with_embedded(inner, depth + 1, budget, limits)
+                budget.take_views(&inner)?;
+                self.with_embedded(inner, depth + 1, budget)
             });
             let inner = match whole {
                 Ok(inner) => inner,
                 Err(error) => {
-                    let is_shared = matches!(&error, DecodeError::Limit { what, .. } if SHARED.contains(&&**what));
                     budget.n_timeouts += u32::from(matches!(error, DecodeError::Timeout(_)));
-                    if is_shared || budget.n_timeouts > MAX_TIMEOUTS {
+                    if budget.is_shared(&error) {
                         return Err(error);
                     }
                     let raw = View::raw(format.modality, format.media_type);
@@ -105,10 +131,14 @@ impl Modalities {
                     inner
                 }
             };
-            document.problems.extend(inner.problems.into_iter().map(|problem| format!("{name}: {problem}")));
+            for problem in inner.problems {
+                budget.take_places(1, name.len() + problem.len())?;
+                document.problems.push(format!("{name}: {problem}"));
+            }
             let place = Place { name: &name, origin: origin.filter(|_| depth == 1) };
             let mut own_bytes = Some(bytes);
             for mut view in inner.views {
+                budget.take_places(1 + view.units.len(), name.len())?;
                 let is_the_file = view.data == ViewData::Source;
                 if is_the_file {
                     view.data = ViewData::Owned(own_bytes.take().unwrap_or_default());

@@ -155,9 +155,9 @@ pub(crate) const SIGNATURES: &[Signature] = &[
     (F::Zstandard, decoded("zstd", Archive, "application/zstd", &["zst"])),
     (F::SevenZip, decoded("7z", Archive, "application/x-7z-compressed", &["7z"])),
     (F::Iso9660, raw("iso", Archive, "application/x-iso9660-image", &["iso"])),
-    (F::Bzip2, raw("bzip2", Archive, "application/x-bzip2", &["bz2"])),
-    (F::Xz, raw("xz", Archive, "application/x-xz", &["xz"])),
-    (F::Lz4, raw("lz4", Archive, "application/x-lz4", &["lz4"])),
+    (F::Bzip2, decoded("bzip2", Archive, "application/x-bzip2", &["bz2", "tbz2", "tbz"])),
+    (F::Xz, decoded("xz", Archive, "application/x-xz", &["xz", "txz"])),
+    (F::Lz4, decoded("lz4", Archive, "application/x-lz4", &["lz4"])),
     (F::RoshalArchive, raw("rar", Archive, "application/vnd.rar", &["rar"])),
     (F::Cabinet, raw("cab", Archive, "application/vnd.ms-cab-compressed", &["cab"])),
     (F::OfficeOpenXmlDocument, decoded("docx", Document, DOCX, &["docx"])),
@@ -174,7 +174,7 @@ pub(crate) const SIGNATURES: &[Signature] = &[
     (F::ApacheParquet, decoded("parquet", Document, "application/vnd.apache.parquet", &["parquet"])),
     (F::MicrosoftWordDocument, raw("doc", Document, "application/msword", &["doc"])),
     (F::MicrosoftPowerpointPresentation, raw("ppt", Document, "application/vnd.ms-powerpoint", &["ppt"])),
-    (F::RichTextFormat, raw("rtf", Document, "application/rtf", &["rtf"])),
+    (F::RichTextFormat, decoded("rtf", Document, "application/rtf", &["rtf"])),
     (F::ApacheArrowColumnar, raw("arrow", Document, "application/vnd.apache.arrow.file", &["arrow", "feather"])),
 ];
 

@@ -6,9 +6,10 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
-use blt_child::{Deadline, Group, run};
+use blt_child::{Deadline, Group, run_unless};
 use blt_core::{DecodeError, Document, Hint, Limits, Modality, SourceReader};
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Isolation {
     pub isolate: Isolate,
     /// The program to start and its arguments; it has to call [`serve`] with what the file holds that one more argument names. Without one nothing is isolated.
     pub command: Option<(PathBuf, Vec<String>)>,
+    /// The folder for requests and for copies of what has no path; the system's own when it is `None`. What a killed program leaves
+    /// there is the caller's to remove.
+    pub scratch: Option<PathBuf>,
 }
 
 /// What a decoding process is asked for.
@@ -44,6 +48,7 @@ struct Request {
     format: String,
     media_type: String,
     name: String,
+    scratch: PathBuf,
     limits: Limits,
 }
 
@@ -107,15 +112,17 @@ impl Isolation {
         source: &mut dyn SourceReader,
         hint: &Hint<'_>,
         limits: &Limits,
+        cancelled: &AtomicBool,
     ) -> Result<Document, DecodeError> {
         let Some((program, arguments)) = &self.command else {
             let reason = "there is no program for a decoding process".to_owned();
             return Err(DecodeError::Content { modality, reason });
         };
-        // What has no path gets one for as long as it is needed.
-        // ... and so does one whose path cannot be written as text.
-        let own = hint.path.filter(|path| path.to_str().is_some());
-        let copied = if own.is_none() { Some(copy_to_file(source)?) } else { None };
+        // Paths go to the other process as text. What has none that can gets one for as long as it is needed.
+        let is_text = |path: &&Path| path.to_str().is_some();
+        let scratch = self.scratch.as_deref().filter(is_text).map_or_else(std::env::temp_dir, Path::to_owned);
+        let own = hint.path.filter(is_text);
+        let copied = if own.is_none() { Some(copy_to_file(source, &scratch)?) } else { None };
         let path = match (&copied, own) {
             (Some(file), _) => file.path(),
             (None, Some(path)) => path,
@@ -128,11 +135,12 @@ impl Isolation {
             format: hint.format.to_owned(),
             media_type: hint.media_type.to_owned(),
             name: hint.name.to_owned(),
+            scratch: scratch.clone(),
             limits: *limits,
         };
         let mut arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
         // A file, as arguments are for all to see and the request may hold passwords.
-        let mut request_file = tempfile::NamedTempFile::new()?;
+        let mut request_file = tempfile::NamedTempFile::new_in(&scratch)?;
         serde_json::to_writer(&mut request_file, &request).map_err(io::Error::from)?;
         request_file.flush()?;
         arguments.push(request_file.path().into());
@@ -140,7 +148,7 @@ impl Isolation {
         let deadline = Deadline::new(&Limits { timeout: limits.timeout.saturating_add(5), ..*limits });
         // The views and the units.
         let max_output = limits.max_view_bytes.saturating_mul(2);
-        let output = match run(program, &arguments, max_output, &deadline, Group::Own) {
+        let output = match run_unless(cancelled, program, &arguments, max_output, &deadline, Group::Own) {
             Err(DecodeError::Timeout(_)) => return Err(DecodeError::Timeout(limits.timeout)),
             output => output?,
         };
@@ -160,8 +168,8 @@ impl Isolation {
     }
 }
 
-fn copy_to_file(source: &mut dyn SourceReader) -> io::Result<tempfile::NamedTempFile> {
-    let mut file = tempfile::NamedTempFile::new()?;
+fn copy_to_file(source: &mut dyn SourceReader, folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     source.rewind()?;
     io::copy(source, &mut file)?;
     file.flush()?;
@@ -177,7 +185,9 @@ fn copy_to_file(source: &mut dyn SourceReader) -> io::Result<tempfile::NamedTemp
 pub fn serve(request: &str, output: &mut dyn Write) -> io::Result<()> {
     let request: Request = serde_json::from_str(request).map_err(io::Error::from)?;
     confine(&request.limits)?;
-    let Request { modalities, modality, path, format, media_type, name, limits } = request;
+    let Request { modalities, modality, path, format, media_type, name, scratch, limits } = request;
+    // For copies that decoders make; it can be set once, and this process has one request.
+    let _ = tempfile::env::override_temp_dir(&scratch);
     let hint = Hint { format: &format, media_type: &media_type, name: &name, path: Some(&path) };
     let decoded = guarded(modality, || {
         let decoder = modalities
@@ -190,10 +200,13 @@ pub fn serve(request: &str, output: &mut dyn Write) -> io::Result<()> {
     output.flush()
 }
 
-/// Limits the memory and the processor time of this process, and forbids core dumps.
+/// Limits the memory and the processor time of this process, forbids core dumps, and where that can be had ends it with the
+/// process that waits for it.
 #[cfg(unix)]
 fn confine(limits: &Limits) -> io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     let seconds = limits.timeout.saturating_mul(2);
     for (resource, limit) in [(Resource::As, limits.max_memory), (Resource::Cpu, seconds), (Resource::Core, 0)] {
         let allowed = getrlimit(resource).maximum;

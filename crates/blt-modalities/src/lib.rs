@@ -22,6 +22,7 @@ mod isolation;
 
 use std::io::SeekFrom;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicBool;
 
 use blt_core::{DecodeError, Decoder, Document, Hint, Limits, Modality, SourceReader, View, ViewData};
 use serde::{Deserialize, Serialize};
@@ -111,6 +112,23 @@ impl Modalities {
         modality: Option<Modality>,
         limits: &Limits,
     ) -> Result<Decoded, DecodeError> {
+        self.decode_unless(&AtomicBool::new(false), source, hint, modality, limits)
+    }
+
+    /// As [`Modalities::decode`], but gives up soon after `cancelled` is set: between files inside, and when it waits for
+    /// another process, which it ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Modalities::decode`], and fails with [`DecodeError::Cancelled`].
+    pub fn decode_unless(
+        &self,
+        cancelled: &AtomicBool,
+        source: &mut dyn SourceReader,
+        hint: &Hint<'_>,
+        modality: Option<Modality>,
+        limits: &Limits,
+    ) -> Result<Decoded, DecodeError> {
         let n_bytes = source.n_bytes()?;
         if n_bytes > limits.max_bytes {
             return Err(DecodeError::TooLarge { found: n_bytes, limit: limits.max_bytes });
@@ -119,11 +137,12 @@ impl Modalities {
         if let Some(modality) = modality.filter(|modality| *modality != format.modality) {
             format = Format { id: "", modality, media_type: "application/octet-stream", ..format };
         }
-        let mut budget = embedded::Budget::new(limits);
-        let decoded = self.decode_one(source, hint, &format, n_bytes, limits);
-        let decoded = decoded.and_then(|document| self.with_embedded(document, 1, &mut budget, limits));
+        let decoded = self.decode_one(source, hint, &format, n_bytes, limits, cancelled);
+        let mut budget = embedded::Budget::new(limits, cancelled);
+        let decoded = decoded.and_then(|document| self.with_embedded(document, 1, &mut budget));
         Ok(match decoded {
             Ok(document) => Decoded { document, error: budget.to_retry },
+            Err(DecodeError::Cancelled) => return Err(DecodeError::Cancelled),
             // Libraries tell of damage by errors of reading, too. A source that cannot be read fails again as bytes.
             Err(error) => {
                 let view = View::raw(format.modality, format.media_type);
@@ -149,6 +168,7 @@ impl Modalities {
         format: &Format,
         n_bytes: u64,
         limits: &Limits,
+        cancelled: &AtomicBool,
     ) -> Result<Document, DecodeError> {
         let hint = Hint { format: format.id, media_type: format.media_type, ..*hint };
         source.seek(SeekFrom::Start(0))?;
@@ -172,7 +192,7 @@ impl Modalities {
             }
         };
         let document = if self.isolation.applies(format.modality) {
-            self.isolation.decode(self, format.modality, source, &hint, limits)?
+            self.isolation.decode(self, format.modality, source, &hint, limits, cancelled)?
         } else {
             guarded(format.modality, || decoder.decode(source, &hint, limits))?
         };

@@ -1,4 +1,4 @@
-//! The hypergraph of one source in SQLite: its trunk (the source), branches (views and the units inside them), leaves
+//! The hypergraph of a source, or of the sources of a shard, in SQLite: its trunk (the source), branches (views and the units inside them), leaves
 //! (patches), and the hyperedges between them. Typed columns, strict tables, indices; any SQLite client can query it.
 //!
 //! ```
@@ -11,7 +11,7 @@
 //! for range in [ByteRange::new(0, 3), ByteRange::new(3, 5)] {
 //!     writer.leaf(&Patch { range, entropy: 1.5, prominence: 20.0, coherence: 9.0, embedding: &[] })?;
 //! }
-//! writer.finish(&TrunkInfo { path: "hi.txt", sha256: [0; 32], n_bytes: 5, media_type: "text/plain",
+//! writer.finish(&TrunkInfo { output_id: "hi.txt", path: "hi.txt", sha256: [0; 32], n_bytes: 5, media_type: "text/plain",
 //!     modality: Modality::Text, problems: &[] })?;
 //!
 //! let sidecar = Sidecar::open(&path)?;
@@ -26,11 +26,13 @@
 //! is the caller's part. This is the only crate that links SQLite for the hypergraph.
 
 mod json;
+mod merge;
 mod read;
 mod schema;
 mod write;
 
 pub use json::write_json;
+pub use merge::SidecarMerger;
 pub use read::{Branch, Leaf, Sidecar, SidecarError, Trunk};
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use write::{SidecarWriter, TrunkInfo};

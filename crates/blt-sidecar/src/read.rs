@@ -126,13 +126,22 @@ impl Sidecar {
         &self.connection
     }
 
-    /// The source.
+    /// Number of sources: one, or those of a shard.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database does.
+    pub fn n_trunks(&self) -> Result<u64, SidecarError> {
+        Ok(self.connection.query_row("SELECT count(*) FROM trunk", [], |row| row.get::<_, i64>(0))? as u64)
+    }
+
+    /// The source; of several the first.
     ///
     /// # Errors
     ///
     /// Fails when the database does.
     pub fn trunk(&self) -> Result<Trunk, SidecarError> {
-        let sql = "SELECT path, sha256, n_bytes, media_type, modality FROM trunk";
+        let sql = "SELECT path, sha256, n_bytes, media_type, modality FROM trunk ORDER BY id LIMIT 1";
         Ok(self.connection.query_row(sql, [], |row| {
             Ok(Trunk {
                 path: row.get(0)?,
@@ -170,7 +179,7 @@ impl Sidecar {
     ///
     /// Fails when the database does.
     pub fn problems(&self) -> Result<Vec<String>, SidecarError> {
-        let mut statement = self.connection.prepare("SELECT text FROM problem ORDER BY ordinal")?;
+        let mut statement = self.connection.prepare("SELECT text FROM problem ORDER BY trunk, ordinal")?;
         Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
     }
 

@@ -4,7 +4,7 @@
 pub const APPLICATION_ID: i32 = 0x424C_5442;
 
 /// `PRAGMA user_version` of the tables below.
-pub const SCHEMA_VERSION: i32 = 2;
+pub const SCHEMA_VERSION: i32 = 3;
 
 /// The address of a leaf is that of its branch; its time lies as far between the branch's times as its first byte does
 /// between the branch's bytes.
@@ -14,6 +14,7 @@ pub const SCHEMA_VERSION: i32 = 2;
 pub(crate) const SCHEMA: &str = "
 CREATE TABLE trunk (
     id INTEGER PRIMARY KEY,
+    output_id TEXT NOT NULL,                          -- the name of its outputs, or of its sample in a shard
     path TEXT NOT NULL,
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     n_bytes INTEGER NOT NULL CHECK (n_bytes >= 0),
@@ -65,9 +66,11 @@ CREATE TABLE leaf (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE problem (
-    ordinal INTEGER PRIMARY KEY,
-    text TEXT NOT NULL                                -- what could not be decoded
-) STRICT;
+    trunk INTEGER NOT NULL REFERENCES trunk (id),
+    ordinal INTEGER NOT NULL,
+    text TEXT NOT NULL,                               -- what could not be decoded
+    PRIMARY KEY (trunk, ordinal)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE hyperedge (
     id INTEGER PRIMARY KEY,

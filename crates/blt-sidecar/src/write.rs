@@ -14,6 +14,8 @@ const TRUNK_ID: i64 = 1;
 /// What is known of a source once all of it has been read.
 #[derive(Debug, Clone, Copy)]
 pub struct TrunkInfo<'a> {
+    /// The name of its outputs.
+    pub output_id: &'a str,
     /// Where it came from, as the user named it.
     pub path: &'a str,
     /// Hash of its bytes.
@@ -58,16 +60,7 @@ impl SidecarWriter {
     ///
     /// Fails when the file exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self, SidecarError> {
-        if path.exists() {
-            return Err(SidecarError::Exists(path.to_owned()));
-        }
-        let connection = Connection::open(path)?;
-        // The file is published whole or not at all, so SQLite's own protection against a crash would only cost.
-        connection.execute_batch(&format!(
-            "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
-             PRAGMA foreign_keys = OFF; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};
-             BEGIN; {SCHEMA}"
-        ))?;
+        let connection = create(path)?;
         Ok(Self { connection, view: None, next_branch: 1, n_views: 0, tensor_byte: 0, tensor_row: 0 })
     }
 
@@ -206,9 +199,10 @@ impl SidecarWriter {
     pub fn finish(mut self, trunk: &TrunkInfo<'_>) -> Result<(), SidecarError> {
         self.end_view()?;
         self.connection.execute(
-            "INSERT INTO trunk VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO trunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             params![
                 TRUNK_ID,
+                trunk.output_id,
                 trunk.path,
                 &trunk.sha256[..],
                 trunk.n_bytes as i64,
@@ -216,8 +210,9 @@ impl SidecarWriter {
                 trunk.modality.name()
             ],
         )?;
-        for problem in trunk.problems {
-            self.connection.prepare_cached("INSERT INTO problem (text) VALUES (?1)")?.execute([problem])?;
+        for (ordinal, problem) in trunk.problems.iter().enumerate() {
+            let sql = "INSERT INTO problem VALUES (?1, ?2, ?3)";
+            self.connection.prepare_cached(sql)?.execute(params![TRUNK_ID, ordinal as i64, problem])?;
         }
         if self.n_views > 1 {
             self.connection.execute_batch(
@@ -225,8 +220,7 @@ impl SidecarWriter {
                  INSERT INTO incidence SELECT 1, ordinal, 'branch', id, NULL FROM branch WHERE parent IS NULL;",
             )?;
         }
-        self.connection.execute_batch(&format!("{INDICES} COMMIT;"))?;
-        self.connection.close().map_err(|(_, error)| error.into())
+        close(self.connection)
     }
 
     fn end_view(&mut self) -> Result<(), SidecarError> {
@@ -241,6 +235,27 @@ impl SidecarWriter {
         self.tensor_row += view.n_leaves;
         Ok(())
     }
+}
+
+/// A new database at `path`, in one transaction up to its end.
+pub(crate) fn create(path: &Path) -> Result<Connection, SidecarError> {
+    if path.exists() {
+        return Err(SidecarError::Exists(path.to_owned()));
+    }
+    let connection = Connection::open(path)?;
+    // The file is published whole or not at all, so SQLite's own protection against a crash would only cost.
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA foreign_keys = OFF; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION};
+         BEGIN; {SCHEMA}"
+    ))?;
+    Ok(connection)
+}
+
+/// Completes a database.
+pub(crate) fn close(connection: Connection) -> Result<(), SidecarError> {
+    connection.execute_batch(&format!("{INDICES} COMMIT;"))?;
+    connection.close().map_err(|(_, error)| error.into())
 }
 
 /// A branch but for its place in the source.

@@ -52,6 +52,13 @@ def zstandard(content):
     return zstandard.ZstdCompressor(level=9, write_content_size=True).compress(content)
 
 
+def lz4(path):
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "story.txt")
+        source.write_bytes(STORY)
+        output("lz4", "-q", "-f", source, path)
+
+
 def gzipped(content, name):
     buffer = io.BytesIO()
     with gzip.GzipFile(name, "wb", fileobj=buffer, mtime=EPOCH) as file:
@@ -80,5 +87,8 @@ def make(fixtures):
     fixtures.add("members.7z", "archive", "7z", seven_zip)
     fixtures.add("story.txt.gz", "archive", "compressed", lambda _: gzipped(STORY, "story.txt"))
     fixtures.add("story.txt.zst", "archive", "compressed", lambda _: zstandard(STORY))
-    fixtures.add("story.txt.bz2", "archive", "raw", lambda _: bz2.compress(STORY))
-    fixtures.add("story.txt.xz", "archive", "raw", lambda _: lzma.compress(STORY))
+    # Two streams behind each other are one content.
+    fixtures.add("story.txt.bz2", "archive", "compressed", lambda _: bz2.compress(STORY[:999]) + bz2.compress(STORY[999:]))
+    fixtures.add("story.txt.xz", "archive", "compressed", lambda _: lzma.compress(STORY[:999]) + lzma.compress(STORY[999:]))
+    fixtures.add("story.txt.lz4", "archive", "compressed", lz4)
+    fixtures.add("members.tar.xz", "archive", "tar", lambda _: lzma.compress(tar))

@@ -26,7 +26,12 @@ HTML = f"""<!DOCTYPE html>
 <!-- a comment --></body></html>
 """
 XML = f'<?xml version="1.0" encoding="UTF-8"?>\n<log keeper="Ingrid"><entry day="1">{BODY}</entry><entry day="2"/></log>\n'
-RTF = "{\\rtf1\\ansi\\deff0{\\fonttbl{\\f0 Times;}}\\f0\\fs24 The keeper's log\\par Wind from the north-west.\\par}\n"
+RTF = r"""{\rtf1\ansi\ansicpg1250\deff0{\fonttbl{\f0\fcharset238 Times;}{\f1\fcharset204 Times;}}
+{\colortbl;\red1\green2\blue3;}{\stylesheet{\s0 Normal;}}{\info{\title Nobody reads this}}{\*\generator Nor this;}
+\f0\fs24 {\b The keeper's log}\par Wind from the north\endash west, \uc1\u28783?\u21488? and \u-10179?\u-8704?.\par
+\'a3\'f3d\'9f {\f1 \'cc\'ee\'f0\'e5} {\field{\*\fldinst HYPERLINK "x"}{\fldrslt a link}}\tab end\par
+{\*\shppict{\pict\pngblip\picw61\pich45 PNG}}\par}
+"""
 RECORDS = [{"id": 1, "text": "first", "tags": ["a", "b"]}, {"id": 2, "text": "zweite Zeile ü", "tags": []}, {"id": 3, "text": None}]
 
 
@@ -215,4 +220,4 @@ def make(fixtures):
     add("crawl.warc", "warc", warc(False))
     add("crawl.warc.gz", "warc", warc(True))
     add("log.xml", "xml", lambda _: XML.encode())
-    add("log.rtf", "raw", lambda _: RTF.encode())
+    add("log.rtf", "rtf", lambda _: RTF.replace("PNG", png_bytes().hex()).encode())

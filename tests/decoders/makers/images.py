@@ -102,6 +102,15 @@ def by_program(ending, *command):
     return make
 
 
+def moving_jxl(path):
+    source = path.with_suffix(".source.png")
+    animation([frame.convert("RGB") for frame in clip(4)])(source)
+    try:
+        output("cjxl", source, path, "-d", "0")
+    finally:
+        source.unlink()
+
+
 def make(fixtures):
     def add(name, maker, frames=1, width=WIDTH, height=HEIGHT, **facts):
         fixtures.add(name, "image", facts.pop("check", "image"), maker, frames=frames, width=width, height=height, **facts)
@@ -137,6 +146,7 @@ def make(fixtures):
     # Blocks of 4 by 4 pixels; decoders of DXT1 and DXT5 may round the two colours between differently.
     block = shown(mode="RGBA").resize((64, 48))
     add("dxt5.dds", saved(block, pixel_format="DXT5"), width=64, height=48, exact=False)
+    add("animated.jxl", moving_jxl, frames=4, exact=True)
     add("lossless.jxl", by_program("jxl", "cjxl", "IN", "OUT", "-d", "0"), exact=True)
     # No decoder of these two is promised: they must be known and keep their bytes.
     add("picture.avif", by_program("avif", "avifenc", "-j", "1", "IN", "OUT"), check="raw")

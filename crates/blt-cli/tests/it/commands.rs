@@ -437,6 +437,40 @@ fn samples_are_decoded_and_checked_without_a_model() {
     }
 }
 
+/// Nothing is left in the folder for temporary files, where somebody else's `stdin` may lie.
+#[test]
+fn standard_input_is_decoded_without_a_trace() {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::write(scratch.path().join("stdin"), "not ours").unwrap();
+    let mut child = blt_cli()
+        .args(["ingest", "--decode-only", "-"])
+        .env("TMPDIR", scratch.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"P6 2 1 255\n\x01\x02\x03\x04\x05\x06").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let row: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&row["path"], &row["modality"], &row["status"]), (&"-".into(), &"image".into(), &"done".into()));
+    let left: Vec<_> = fs::read_dir(scratch.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!((left, fs::read(scratch.path().join("stdin")).unwrap()), (vec!["stdin".into()], b"not ours".to_vec()));
+}
+
+/// A path that is no text, of a file too large to be handed over in memory.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_whose_name_is_no_text_is_decoded_in_a_process_of_its_own() {
+    use std::os::unix::ffi::OsStrExt;
+    let scratch = tempfile::tempdir().unwrap();
+    let path = scratch.path().join(std::ffi::OsStr::from_bytes(b"\xFF.ppm"));
+    fs::write(&path, [&b"P5 3000 3000 255\n"[..], &vec![7; 9_000_000]].concat()).unwrap();
+    let arguments = ["ingest", "--decode-only", "--isolate", "always"];
+    let output = blt_cli().args(arguments).arg(&path).output().unwrap();
+    let row: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&row["status"], &row["n_views"]), (&"done".into(), &1.into()), "{row}");
+}
+
 #[test]
 fn a_source_that_cannot_be_decoded_fails_and_leaves_its_bytes() {
     let scratch = tempfile::tempdir().unwrap();

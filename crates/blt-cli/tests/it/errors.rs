@@ -45,6 +45,10 @@ error: the rule `top-k` needs `--patch-size`
         &["ingest", "--text", "x", "--modality", "binary", "--text-segments", "lines"],
         &["ingest", "--text", "x", "--histogram-bins", "7"],
         &["ingest", "--text", "x", "--prefetch-buffer", "0"],
+        &["ingest", "--text", "x", "--decode-only", "-o", "out"],
+        &["ingest", "--text", "x", "--decode-only", "--model", "tiny"],
+        &["ingest", "--text", "x", "--decode-only", "--rule", "byte"],
+        &["ingest", "--text", "x", "--decode-only", "--modality", "binary", "--text-segments", "lines"],
         &["frobnicate"],
     ] {
         let output = run(args);

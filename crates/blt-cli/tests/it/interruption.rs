@@ -79,3 +79,43 @@ fn ctrl_c_ends_cleanly_and_the_next_run_goes_on() {
     assert!(stderr.contains("stopped, run again to go on"), "{stderr}");
     assert!(!out.join(".partial").exists() && out.join("manifest.db").is_file());
 }
+
+/// Each member is decoded in a process of its own, so there are seconds of work between the signal and the end.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_is_seen_between_the_files_of_an_archive() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (archive, out) = (scratch.path().join("many.tar"), scratch.path().join("out"));
+    let member = {
+        let mut header = [0u8; 512];
+        header[..5].copy_from_slice(b"a.ppm");
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(b"00000000021");
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        let sum: u32 = header.iter().map(|&byte| u32::from(byte)).sum();
+        header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+        let mut content = [0u8; 512];
+        content[..17].copy_from_slice(b"P6 2 1 255\n123456");
+        [header, content].concat()
+    };
+    fs::write(&archive, [member.repeat(50_000), vec![0; 1024]].concat()).unwrap();
+    let child = blt_cli()
+        .args(["ingest", text(&archive), "-o", text(&out), "--model", &golden("model-tiny")])
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Until it decodes: a request or a copy is there.
+    while fs::read_dir(out.join(".partial")).map_or(0, Iterator::count) == 0 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let interrupted = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(interrupted.success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    // It was given up, not finished.
+    assert!(stderr.contains("0 done") && !out.join("many.tar.safetensors").exists(), "{stderr}");
+    assert!(!out.join(".partial").exists());
+}

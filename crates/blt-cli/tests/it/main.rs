@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod commands;
+mod datasets;
 mod errors;
+mod hub;
 mod interruption;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -14,7 +17,19 @@ use std::process::{Command, Output};
 fn blt_cli() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blt-cli"));
     command.env("CUDA_VISIBLE_DEVICES", "");
-    command.env("NO_COLOR", "1").env_remove("HF_HOME").env_remove("HF_HUB_CACHE");
+    command.env("NO_COLOR", "1");
+    let of_the_hub = [
+        "HF_HOME",
+        "HF_HUB_CACHE",
+        "HUGGINGFACE_HUB_CACHE",
+        "HF_ENDPOINT",
+        "HF_TOKEN",
+        "HF_TOKEN_PATH",
+        "HF_HUB_OFFLINE",
+    ];
+    of_the_hub.iter().for_each(|name| {
+        command.env_remove(name);
+    });
     command
 }
 

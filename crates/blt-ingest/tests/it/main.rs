@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod encoding;
+mod reduction;
 mod runs;
+mod shards;
 
 use std::sync::LazyLock;
 

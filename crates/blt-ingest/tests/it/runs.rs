@@ -17,38 +17,38 @@ use safetensors::SafeTensors;
 
 use crate::MODEL;
 
-struct Folders {
+pub(crate) struct Folders {
     scratch: tempfile::TempDir,
 }
 
 impl Folders {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folders = Self { scratch: tempfile::tempdir().unwrap() };
         fs::create_dir(folders.input()).unwrap();
         folders
     }
 
-    fn input(&self) -> PathBuf {
+    pub(crate) fn input(&self) -> PathBuf {
         self.scratch.path().join("input")
     }
 
-    fn output(&self, name: &str) -> PathBuf {
+    pub(crate) fn output(&self, name: &str) -> PathBuf {
         self.scratch.path().join(name)
     }
 
-    fn write(&self, path: &str, bytes: &[u8]) {
+    pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
         let path = self.input().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, bytes).unwrap();
     }
 
-    fn options(&self, output: &str) -> IngestOptions {
+    pub(crate) fn options(&self, output: &str) -> IngestOptions {
         let input = vec![Input::Path(self.input())];
         IngestOptions::new(input, &self.output(output), Encoding::global(1.5), MODEL.info().dim)
     }
 }
 
-fn ingest(options: &IngestOptions) -> Summary {
+pub(crate) fn ingest(options: &IngestOptions) -> Summary {
     run(&*MODEL, options, &Silent, &AtomicBool::new(false)).unwrap()
 }
 
@@ -101,10 +101,10 @@ fn outputs_hold_exactly_what_was_read() {
 }
 
 /// Sets its flag after so many bytes.
-struct StopAfter<'a> {
-    n_bytes: u64,
-    seen: AtomicU64,
-    flag: &'a AtomicBool,
+pub(crate) struct StopAfter<'a> {
+    pub(crate) n_bytes: u64,
+    pub(crate) seen: AtomicU64,
+    pub(crate) flag: &'a AtomicBool,
 }
 
 impl Observer for StopAfter<'_> {
@@ -231,6 +231,20 @@ fn changed_bytes_are_done_again_and_other_settings_refused() {
     fs::write(folders.output("out").join("manifest.db"), b"").unwrap();
     assert_eq!(ingest(&IngestOptions { overwrite: true, ..other }).n_done, 2, "a broken journal is replaced");
     assert_eq!(fs::read(folders.output("out").join("mine.txt")).unwrap(), b"not ours");
+}
+
+/// What failed to decode is there as its bytes, which depend on the settings as all outputs do.
+#[test]
+fn outputs_of_failed_sources_hold_the_settings_too() {
+    let folders = Folders::new();
+    folders.write("lone-surrogate.txt", b"\xFF\xFEx\0\x00\xD8y\0");
+    let mut options = folders.options("out");
+    options.modalities.text.views = Views::Decoded;
+    assert_eq!(ingest(&options).n_failed, 1);
+    assert!(folders.output("out").join("lone-surrogate.txt.safetensors").is_file());
+    options.encoding = Encoding::global(2.0);
+    let error = run(&*MODEL, &options, &Silent, &AtomicBool::new(false)).unwrap_err();
+    assert!(matches!(error, IngestError::Settings(_)), "{error}");
 }
 
 /// A journal can be anybody's: what it names must not lead out of the folder.

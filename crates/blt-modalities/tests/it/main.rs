@@ -4,9 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::io::{Cursor, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use blt_core::{Hint, Limits, Modality, Origin, ViewData, Views};
-use blt_modalities::{ArchiveDecoder, Decoded, Modalities, formats};
+use blt_core::{DecodeError, Hint, Limits, Modality, Origin, ViewData, Views};
+use blt_modalities::{ArchiveDecoder, Decoded, Isolate, Isolation, Modalities, formats};
 
 fn decode_with(modalities: &Modalities, bytes: &[u8], name: &str, limits: &Limits) -> Decoded {
     let hint = Hint { name, ..Hint::default() };
@@ -124,6 +125,55 @@ fn what_decoders_make_of_members_is_bounded_together() {
         "{error}"
     );
     assert!(decode(&archive, "x.zip").error.is_none());
+}
+
+#[test]
+fn units_of_members_and_their_names_are_bounded_together() {
+    let rows = b"1\n".repeat(2000);
+    let error_with = |max_memory, archive: &[u8]| {
+        let limits = Limits { max_memory, ..Limits::default() };
+        decode_with(&Modalities::default(), archive, "x.zip", &limits).error.map(|error| error.to_string())
+    };
+    let short = zipped("a.csv", &rows);
+    assert_eq!(error_with(1 << 20, &short), None);
+    // Every row would name the member it is in.
+    let long = zipped("inner.zip", &zipped(&format!("{}.csv", "a".repeat(1000)), &rows));
+    for (max_memory, archive) in [(1 << 20, long), (1 << 16, short)] {
+        let error = error_with(max_memory, &archive).unwrap();
+        assert!(error.contains("bytes in the names and units of files inside, more than the limit of"), "{error}");
+    }
+}
+
+/// Two members that decode at once, and no time.
+#[test]
+fn files_inside_end_with_the_time_of_their_source_and_with_the_wish_for_them() {
+    let archive = zipped("inner.zip", &zipped("a.ppm", PICTURE));
+    let limits = Limits { timeout: 0, ..Limits::default() };
+    let Decoded { document, error } = decode_with(&Modalities::default(), &archive, "x.zip", &limits);
+    assert_eq!((document.views.len(), &document.views[0].data), (1, &ViewData::Source));
+    assert!(matches!(error, Some(DecodeError::Timeout(_))), "{error:?}");
+    let source = &mut Cursor::new(archive);
+    let cancelled = AtomicBool::new(true);
+    let decoded = Modalities::default().decode_unless(&cancelled, source, &Hint::default(), None, &Limits::default());
+    assert!(matches!(decoded, Err(DecodeError::Cancelled)), "{decoded:?}");
+}
+
+/// The decoding process here is one that never answers.
+#[cfg(unix)]
+#[test]
+fn a_decoding_process_ends_when_nobody_wants_what_it_does() {
+    let command = ("sh".into(), vec!["-c".to_owned(), "exec sleep 600".to_owned()]);
+    let isolation = Isolation { isolate: Isolate::Always, command: Some(command), scratch: None };
+    let modalities = Modalities { isolation, ..Modalities::default() };
+    let cancelled = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let decoding = scope.spawn(|| {
+            let source = &mut Cursor::new(PICTURE);
+            modalities.decode_unless(&cancelled, source, &Hint::default(), None, &Limits::default())
+        });
+        cancelled.store(true, Ordering::Relaxed);
+        assert!(matches!(decoding.join().unwrap(), Err(DecodeError::Cancelled)));
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ use blt_sidecar::{Sidecar, SidecarError, SidecarWriter, TrunkInfo, write_json};
 use proptest::prelude::*;
 
 const TRUNK: TrunkInfo<'static> = TrunkInfo {
+    output_id: "name.txt",
     path: "dir/name.txt",
     sha256: [7; 32],
     n_bytes: 12,
@@ -149,7 +150,10 @@ fn other_files_are_refused() {
         .execute_batch(&format!("PRAGMA foreign_keys = OFF; DROP TABLE branch; CREATE VIEW branch AS {view}"))
         .unwrap();
     drop(tampered);
-    assert!(matches!(Sidecar::open(&endless), Err(SidecarError::NotASidecar { version: 2, .. })));
+    assert!(matches!(
+        Sidecar::open(&endless),
+        Err(SidecarError::NotASidecar { version: blt_sidecar::SCHEMA_VERSION, .. })
+    ));
     std::fs::write(&path, b"not a database at all, but long enough to look").unwrap();
     assert!(matches!(Sidecar::open(&path), Err(SidecarError::Sqlite(_))));
     assert!(matches!(SidecarWriter::create(&path), Err(SidecarError::Exists(_))));
@@ -181,4 +185,38 @@ proptest! {
         }
         prop_assert_eq!(sidecar.leaf_at(1, offset).unwrap(), None);
     }
+}
+
+#[test]
+fn sidecars_joined_say_what_each_said() {
+    let scratch = tempfile::tempdir().unwrap();
+    let file = |name: &str| scratch.path().join(name);
+    let (first, second, joined) = (file("a.db"), file("b.db"), file("joined.db"));
+    two_views(&first);
+    let mut writer = SidecarWriter::create(&second).unwrap();
+    writer.view(&View::raw(Modality::Text, "text/plain")).unwrap();
+    leaves(&mut writer, &[3, 4]);
+    let trunk = TrunkInfo { output_id: "b", path: "b", n_bytes: 7, problems: &["a part".to_owned()], ..TRUNK };
+    writer.finish(&trunk).unwrap();
+
+    let mut merger = blt_sidecar::SidecarMerger::create(&joined).unwrap();
+    [&first, &second, &first].into_iter().for_each(|path| merger.append(path).unwrap());
+    merger.finish().unwrap();
+
+    let joined = Sidecar::open(&joined).unwrap();
+    let (a, b) = (Sidecar::open(&first).unwrap(), Sidecar::open(&second).unwrap());
+    assert_eq!(joined.n_trunks().unwrap(), 3);
+    assert_eq!(joined.n_leaves().unwrap(), 2 * a.n_leaves().unwrap() + b.n_leaves().unwrap());
+    let leaf_sums =
+        "SELECT group_concat(v.byte_start || ' ' || v.byte_end || ' ' || v.tensor_row || ' ' || b.label, ',')
+        FROM v_leaf AS v JOIN branch AS b ON b.id = v.branch WHERE v.trunk = ?1";
+    let of = |sidecar: &Sidecar, trunk: i64| -> String {
+        sidecar.connection().query_row(leaf_sums, [trunk], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((of(&joined, 1), of(&joined, 2), of(&joined, 3)), (of(&a, 1), of(&b, 1), of(&a, 1)));
+    let one = |sql: &str| joined.connection().query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(one("SELECT trunk FROM problem"), 2);
+    assert_eq!(one("SELECT count(*) FROM hyperedge"), 2);
+    assert_eq!(one("SELECT count(*) FROM incidence JOIN branch ON branch.id = node WHERE branch.trunk IN (1, 3)"), 4);
+    assert_eq!(one("SELECT count(*) FROM pragma_foreign_key_check"), 0);
 }

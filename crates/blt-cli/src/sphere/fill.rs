@@ -1,0 +1,237 @@
+//! `blt-cli sphere fill`: places the patches of outputs.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use blt_corpus::{Exports, LeftOut, PatchArrays, PlaceOptions, ReadError, ReadOptions, Sphere, place};
+use blt_ingest::{Journal, Status, path_text};
+
+use super::args::{FillCommand, TargetZoneArg};
+use super::placing::exports;
+use crate::Ending;
+use crate::failure::Failure;
+use crate::output::to_stderr;
+
+/// Endings of files that hold no patches to be placed.
+const OUR_OTHERS: [&str; 3] = [".sphere.safetensors", ".roots.safetensors", ".harmonics.safetensors"];
+
+pub(super) fn run(args: &FillCommand, quiet: bool) -> Result<Ending, Failure> {
+    super::use_threads(args.threads.map_or(0, usize::from));
+    let mut filler = Filler {
+        read: ReadOptions { pool: args.prominence_pool.map(super::args::FilePoolArg::pool) },
+        place: args.fill.options()?,
+        exports: exports(&args.export),
+        output: args.output.clone(),
+        quiet,
+        done: Done::default(),
+    };
+    let files = patch_files(&args.paths)?;
+    make_folder(&args.output)?;
+    match &args.together {
+        None => files.iter().try_for_each(|path| filler.one_by_one(path))?,
+        Some(name) => {
+            if !is_plain_name(name) {
+                return Err(Failure::usage(format!("`--together {name}` is no name of a file")));
+            }
+            filler.together(&files, name)?;
+        }
+    }
+    filler.end(&args.output)
+}
+
+/// `ingest --sphere`: places each document of an output folder beside its patches.
+pub(crate) fn after_ingest(folder: &Path, zone: Option<TargetZoneArg>, quiet: bool) -> Result<Ending, Failure> {
+    let journal = Journal::open_existing(folder).map_err(|error| Failure::new("cannot read the journal", error))?;
+    let rows = journal.rows().map_err(|error| Failure::new("cannot read the journal", error))?;
+    let mut place_options = PlaceOptions::default();
+    place_options.fill.zones.target = zone.unwrap_or(TargetZoneArg::Auto).target();
+    let mut filler = Filler {
+        read: ReadOptions::default(),
+        place: place_options,
+        exports: Exports::default(),
+        output: folder.to_owned(),
+        quiet,
+        done: Done::default(),
+    };
+    for row in rows.iter().filter(|row| row.status == Status::Done) {
+        let patches = row.outputs.iter().filter(|name| name.ends_with(".safetensors") || name.ends_with(".parquet"));
+        patches.into_iter().try_for_each(|name| filler.one_by_one(&folder.join(name)))?;
+    }
+    filler.end(folder)
+}
+
+struct Filler {
+    read: ReadOptions,
+    place: PlaceOptions,
+    exports: Exports,
+    output: PathBuf,
+    quiet: bool,
+    done: Done,
+}
+
+#[derive(Default)]
+struct Done {
+    names: HashSet<String>,
+    n_patches: u64,
+    n_failed: u64,
+}
+
+impl Filler {
+    /// Places every document of a file on a sphere of its own. A file that cannot be read is named and passed over.
+    fn one_by_one(&mut self, path: &Path) -> Result<(), Failure> {
+        let mut patches = PatchArrays::default();
+        if let Err(error) = patches.append_file(path, self.read) {
+            self.failed(path, &error);
+            return Ok(());
+        }
+        if patches.documents.len() == 1 {
+            let name = patches.documents[0].id.clone();
+            return self.fill(path, patches, &name);
+        }
+        for index in 0..patches.documents.len() {
+            let document = patches.document(index);
+            let name = document.documents[0].id.clone();
+            self.fill(path, document, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Places the documents of all files on one sphere.
+    fn together(&mut self, files: &[PathBuf], name: &str) -> Result<(), Failure> {
+        let mut patches = PatchArrays::default();
+        for path in files {
+            if let Err(error) = patches.append_file(path, self.read) {
+                self.failed(path, &error);
+            }
+        }
+        if patches.documents.is_empty() {
+            return Ok(());
+        }
+        self.fill(Path::new(name), patches, name)
+    }
+
+    fn failed(&mut self, path: &Path, error: &ReadError) {
+        self.done.n_failed += 1;
+        to_stderr(&format!("failed: {}", chain(error)));
+        if let Some(hint) = error.hint() {
+            tracing::info!("{}: {hint}", path.display());
+        }
+    }
+
+    fn fill(&mut self, path: &Path, mut patches: PatchArrays, name: &str) -> Result<(), Failure> {
+        // Names of documents may come from a file.
+        let problem = if !is_plain_name(name) {
+            Some("is no name of a file")
+        } else if self.done.names.contains(name) {
+            Some("is the name of another document, too; place them into different folders, or `--together`")
+        } else {
+            None
+        };
+        if let Some(problem) = problem {
+            self.done.n_failed += 1;
+            to_stderr(&format!("failed: {}: `{name}` {problem}", path_text(path)));
+            return Ok(());
+        }
+        self.done.names.insert(name.to_owned());
+        let (placement, left_out) = match place(&mut patches, &self.place) {
+            Ok(placed) => placed,
+            // What is wrong with the options is wrong for every file.
+            Err(error @ blt_sphere::FillError::NoEntropies { .. }) => {
+                self.done.n_failed += 1;
+                to_stderr(&format!("failed: {}: {error}", path_text(path)));
+                return Ok(());
+            }
+            Err(error) => {
+                let hint = error.hint();
+                return Err(Failure::new("cannot place the patches", error).hint(hint));
+            }
+        };
+        tell_left_out(&left_out);
+        self.done.n_patches += patches.len() as u64;
+        let sphere = Sphere { patches: &patches, placement: &placement, options: &self.place };
+        let written = sphere.write_forms(&self.output, name, self.exports);
+        written.map_err(|(path, error)| Failure::new(format!("cannot write `{}`", path.display()), error))?;
+        Ok(())
+    }
+
+    fn end(self, folder: &Path) -> Result<Ending, Failure> {
+        let Done { names, n_patches, n_failed } = self.done;
+        if names.is_empty() && n_failed > 0 {
+            return Err(Failure::usage("none of the inputs could be placed"));
+        }
+        if !self.quiet {
+            let failed = if n_failed > 0 { format!(", {n_failed} failed") } else { String::new() };
+            let spheres = names.len();
+            to_stderr(&format!("{spheres} placed ({n_patches} patches){failed} -> {}", folder.display()));
+        }
+        Ok(if n_failed > 0 { Ending::SomeFailed } else { Ending::Complete })
+    }
+}
+
+/// Says which patches have no place, by their first.
+pub(super) fn tell_left_out(left_out: &[LeftOut]) {
+    if let Some(LeftOut { document, patch_idx, flaw }) = left_out.first() {
+        let more = left_out.len() - 1;
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
+        to_stderr(&format!("incomplete: {document}: patch {patch_idx} is left out: {flaw}{more}"));
+    }
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// The patch files that the paths name, those of a folder in the order of their names.
+fn patch_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let is_patch_file = |name: &str| {
+        let is_known = name.ends_with(".safetensors") || name.ends_with(".parquet");
+        is_known && !name.starts_with('.') && !OUR_OTHERS.iter().any(|end| name.ends_with(end))
+    };
+    let files = files(paths, is_patch_file)?;
+    if files.is_empty() {
+        return Err(Failure::usage("there are no patch files")
+            .hint(Some("make some with `blt-cli ingest`; they end in `.safetensors` or `.parquet`")));
+    }
+    Ok(files)
+}
+
+/// Paths that are files as they are, and in place of each folder the files in it whose names are wanted, in their order.
+pub(super) fn files(paths: &[PathBuf], is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::new();
+    for path in paths {
+        let unreadable = |error| Failure::new(format!("cannot read `{}`", path.display()), error);
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let entry = entry.map_err(unreadable)?;
+            if entry.file_name().to_str().is_some_and(&is_wanted) && entry.path().is_file() {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
+}
+
+pub(super) fn make_folder(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| Failure::new(format!("cannot write to `{}`", folder.display()), error))
+}
+
+/// Whether a file of this name lies in the folder it is written to, and is seen there.
+fn is_plain_name(name: &str) -> bool {
+    let components: Vec<_> = Path::new(name).components().collect();
+    let is_one = matches!(components.as_slice(), [std::path::Component::Normal(only)] if **only == *name);
+    is_one && !name.starts_with('.') && name.len() <= 200 && !name.contains(['/', '\\', '\0'])
+}

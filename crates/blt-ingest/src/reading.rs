@@ -1,0 +1,235 @@
+//! The one thread that reads: sources in the order of the plan, a few ahead of the workers. What is done already, from the
+//! same bytes and with its outputs still there, is passed over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+
+use crate::decoding::{guarded, load};
+use crate::error::IngestError;
+use crate::journal::{Journal, Row, Status};
+use crate::plan::{Plan, PlannedSource};
+use crate::run::Outcome;
+use crate::sequence::{Item, Sequence};
+use crate::shards::{Arrival, Place, Shards};
+use crate::source::LoadedSource;
+use crate::work::{Batch, Ended, Work, hex};
+
+/// A source for the workers.
+pub(crate) struct Loaded {
+    pub(crate) planned: Arc<PlannedSource>,
+    pub(crate) content: LoadedSource,
+    /// Where it goes when outputs hold several sources.
+    pub(crate) place: Place,
+}
+
+/// How long the reader waits before it looks whether the run was stopped.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Reads the sources of a plan.
+pub(crate) struct Reader<'a> {
+    pub(crate) work: &'a Work<'a>,
+    pub(crate) plan: &'a Plan,
+    /// A connection of this thread's own.
+    pub(crate) journal: Journal,
+    pub(crate) to_workers: Sender<Loaded>,
+    pub(crate) to_journal: Sender<Batch>,
+}
+
+/// What reading a source gave.
+enum Read {
+    /// Its bytes.
+    Content(LoadedSource),
+    /// It has ended already.
+    Ended(Ended),
+}
+
+/// The run is over before its end.
+struct Stopped;
+
+impl Reader<'_> {
+    /// Sources whose outputs are their own.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the journal cannot be read.
+    pub(crate) fn read_documents(self) -> Result<(), IngestError> {
+        for item in Sequence::new(self.plan) {
+            if self.work.is_stopped() {
+                return Ok(());
+            }
+            let row = self.journal.by_id(&item.planned.id)?;
+            let planned = Arc::clone(&item.planned);
+            let sent = if self.is_passed_over(row.as_ref()) {
+                self.end(self.resumed(&planned))
+            } else {
+                match self.read(item) {
+                    Read::Content(content) if self.is_done(row.as_ref(), &content) => self.end(self.resumed(&planned)),
+                    Read::Content(content) => {
+                        self.to_workers.send(Loaded { planned, content, place: Place::default() }).map_err(|_| Stopped)
+                    }
+                    Read::Ended(ended) => self.end(ended),
+                }
+            };
+            if sent.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sources that share outputs: so many consecutive ones make a shard. A shard is passed over if all of it is done, and
+    /// made anew otherwise. Returns how many there are, once all have been read.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the journal cannot be read.
+    pub(crate) fn read_shards(
+        self,
+        shards: &Shards,
+        permits: &Receiver<()>,
+        to_shards: &Sender<Arrival>,
+    ) -> Result<Option<u64>, IngestError> {
+        let mut sequence = Sequence::new(self.plan);
+        let mut place = Place::default();
+        loop {
+            let start = sequence.position();
+            if let Some(sources) = self.done_shard(&mut sequence, shards, place.shard)? {
+                let n_sources = sources.len();
+                for planned in &sources {
+                    if self.end(self.resumed(planned)).is_err() {
+                        return Ok(None);
+                    }
+                }
+                place.shard += u64::from(n_sources > 0);
+                if n_sources < shards.sources_per_shard {
+                    return Ok(Some(place.shard));
+                }
+                continue;
+            }
+            sequence.seek(start);
+            let mut n_sources = 0;
+            while n_sources < shards.sources_per_shard
+                && let Some(item) = sequence.next()
+            {
+                let planned = Arc::clone(&item.planned);
+                if self.await_permit(permits).is_err() {
+                    return Ok(None);
+                }
+                let sent = match self.read(item) {
+                    Read::Content(content) => {
+                        self.to_workers.send(Loaded { planned, content, place }).map_err(|_| Stopped)
+                    }
+                    Read::Ended(ended) => to_shards.send(Arrival::ended(place, ended)).map_err(|_| Stopped),
+                };
+                if sent.is_err() {
+                    return Ok(None);
+                }
+                n_sources += 1;
+                place.order += 1;
+            }
+            if n_sources > 0 {
+                if self.await_permit(permits).is_err() || to_shards.send(Arrival::end_of_shard(place)).is_err() {
+                    return Ok(None);
+                }
+                place.order += 1;
+                place.shard += 1;
+            }
+            if n_sources < shards.sources_per_shard {
+                return Ok(Some(place.shard));
+            }
+        }
+    }
+
+    /// Waits until so few sources are between reader and outputs that another may join them.
+    fn await_permit(&self, permits: &Receiver<()>) -> Result<(), Stopped> {
+        loop {
+            match permits.recv_timeout(PATIENCE) {
+                _ if self.work.is_stopped() => return Err(Stopped),
+                Ok(()) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Stopped),
+            }
+        }
+    }
+
+    fn end(&self, ended: Ended) -> Result<(), Stopped> {
+        self.to_journal.send(Batch::of(ended, Vec::new())).map_err(|_| Stopped)
+    }
+
+    fn resumed(&self, planned: &Arc<PlannedSource>) -> Ended {
+        self.work.observer.advanced(planned.n_bytes);
+        Ended { source: Arc::clone(planned), outcome: Outcome::Resumed, row: None }
+    }
+
+    fn read(&self, Item { planned, content }: Item) -> Read {
+        let work = self.work;
+        let loaded = match content {
+            Some(content) => content.map(Ok),
+            None => work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, &planned, work.partial))),
+        };
+        match loaded {
+            Ok(Ok(content)) => Read::Content(content),
+            Ok(Err(reason)) => Read::Ended(Ended::skipped(planned, reason)),
+            Err(error) => Read::Ended(Ended::failed(planned, None, error)),
+        }
+    }
+
+    /// Whether the source is not even read: only failed ones are tried, and this is none.
+    fn is_passed_over(&self, row: Option<&Row>) -> bool {
+        self.work.options.only_failed && row.is_none_or(|row| row.status != Status::Failed)
+    }
+
+    /// Whether an earlier run made this source's outputs from the same bytes, and they are still there.
+    fn is_done(&self, row: Option<&Row>, content: &LoadedSource) -> bool {
+        row.is_some_and(|row| {
+            row.status == Status::Done
+                && !row.outputs.is_empty()
+                && row.sha256.as_deref() == Some(&hex(&content.sha256))
+                && row.outputs.iter().all(|name| self.work.options.output.join(name).is_file())
+        })
+    }
+
+    /// The sources of shard `number`, if an earlier run made it of exactly these.
+    fn done_shard(
+        &self,
+        sequence: &mut Sequence<'_>,
+        shards: &Shards,
+        number: u64,
+    ) -> Result<Option<Vec<Arc<PlannedSource>>>, IngestError> {
+        let names = shards.names(number);
+        let is_there = |name: &String| self.work.options.output.join(name).is_file();
+        if !names.iter().all(is_there) || self.journal.output_file(&names[0])?.is_none() {
+            return Ok(None);
+        }
+        let mut sources = Vec::new();
+        while sources.len() < shards.sources_per_shard
+            && let Some(item) = sequence.next()
+        {
+            if self.work.is_stopped() {
+                return Ok(None); // and nothing is made either
+            }
+            let planned = Arc::clone(&item.planned);
+            let row = self.journal.by_id(&planned.id)?;
+            let is_as_before = if self.work.options.only_failed {
+                self.is_passed_over(row.as_ref())
+            } else {
+                match self.read(item) {
+                    Read::Content(content) => {
+                        self.is_done(row.as_ref(), &content) && row.is_some_and(|row| row.outputs == names)
+                    }
+                    Read::Ended(Ended { outcome: Outcome::Skipped(_), .. }) => {
+                        row.is_some_and(|row| row.status == Status::Skipped)
+                    }
+                    Read::Ended(_) => false,
+                }
+            };
+            if !is_as_before {
+                return Ok(None);
+            }
+            sources.push(planned);
+        }
+        Ok(Some(sources))
+    }
+}

@@ -1,0 +1,333 @@
+//! Outputs that hold many sources. Workers end in any order; one thread puts what they encoded back into the order of the
+//! plan and writes one shard after another. Which sources a shard holds depends on the plan alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use blt_output::{
+    DocumentInfo, ParquetOptions, ParquetWriter, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter,
+    dataset_card, parquet_name, sync_directory, wids_index,
+};
+use blt_sidecar::SidecarMerger;
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::decoding::guarded;
+use crate::encode::EncodeError;
+use crate::error::{IngestError, SourceError};
+use crate::journal::{Journal, OutputFile};
+use crate::options::{IngestOptions, patching_metadata};
+use crate::plan::Plan;
+use crate::reading::Loaded;
+use crate::work::{
+    About, Batch, Encoded, Ended, OutputNames, Work, hex, partial_path, publish_at, publish_hashed, remove_files,
+};
+
+/// The index beside plain WebDataset shards.
+const INDEX: &str = "index.json";
+/// What makes a folder of Parquet files a data set.
+const CARD: &str = "README.md";
+
+/// What a shard is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardFormat {
+    /// `shard_000000.tar` and so on, one sample a source.
+    WebDataset(ShardCompression),
+    /// `data/train-00000.parquet` and so on, in the form of a Hugging Face data set: a view of a source is a row.
+    Parquet,
+}
+
+/// How sources are put together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shards {
+    /// The form of a shard.
+    pub format: ShardFormat,
+    /// So many consecutive sources make one.
+    pub sources_per_shard: usize,
+}
+
+impl Shards {
+    /// Names of the files of shard `number`: its patches, then its hypergraph.
+    pub(crate) fn names(&self, number: u64) -> [String; 2] {
+        match self.format {
+            ShardFormat::WebDataset(compression) => {
+                let stem = format!("shard_{number:06}");
+                [format!("{stem}.{}", compression.extension()), format!("{stem}.hypergraph.db")]
+            }
+            ShardFormat::Parquet => [parquet_name(number), format!("train-{number:05}.hypergraph.db")],
+        }
+    }
+
+    /// The number of the shard that a file of this name belongs to.
+    fn number_of(&self, name: &str) -> Option<u64> {
+        let digits = match self.format {
+            ShardFormat::WebDataset(_) => name.strip_prefix("shard_")?,
+            ShardFormat::Parquet => name.strip_prefix("data/").unwrap_or(name).strip_prefix("train-")?,
+        };
+        let digits = digits.split('.').next()?;
+        let number = digits.parse().ok()?;
+        self.names(number).iter().any(|known| known == name).then_some(number)
+    }
+
+    /// As it stands among the settings of a run.
+    pub(crate) fn setting(&self) -> String {
+        let format = match self.format {
+            ShardFormat::WebDataset(compression) => format!("webdataset {}", compression.extension()),
+            ShardFormat::Parquet => "parquet".to_owned(),
+        };
+        format!("{format}, {} a shard", self.sources_per_shard)
+    }
+}
+
+/// Where a source stands among those on their way to the shards.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    /// Consecutive, from 0.
+    pub(crate) order: u64,
+    pub(crate) shard: u64,
+}
+
+/// A source on its way to its shard, or that shard's end.
+pub(crate) struct Arrival {
+    place: Place,
+    state: State,
+}
+
+enum State {
+    Encoded(Box<Encoded>),
+    /// There is nothing of it to write.
+    Ended(Box<Ended>),
+    /// The shard has all its sources.
+    EndOfShard,
+}
+
+impl Arrival {
+    /// The end of a shard.
+    pub(crate) fn end_of_shard(place: Place) -> Self {
+        Self { place, state: State::EndOfShard }
+    }
+
+    /// A source of which there is nothing to write.
+    pub(crate) fn ended(place: Place, ended: Ended) -> Self {
+        Self { place, state: State::Ended(Box::new(ended)) }
+    }
+}
+
+/// Encodes sources for the shards.
+pub(crate) fn encode_for_shards(work: &Work<'_>, from_reader: &Receiver<Loaded>, to_shards: &Sender<Arrival>) {
+    for Loaded { planned, mut content, place } in from_reader {
+        if work.is_stopped() {
+            return;
+        }
+        let state = match guarded(|| work.encode(&planned, &mut content)) {
+            Ok(encoded) => State::Encoded(Box::new(encoded)),
+            Err(SourceError::Encode(EncodeError::Cancelled)) => continue,
+            Err(error) => {
+                remove_files(work.partial, &OutputNames::of(&planned.id).all());
+                State::Ended(Box::new(Ended::failed(planned, Some(&content), error)))
+            }
+        };
+        if to_shards.send(Arrival { place, state }).is_err() {
+            return;
+        }
+    }
+}
+
+/// Writes shards until nothing arrives any more. A shard that lacks its end is not published. For each source taken in, one
+/// permit goes back to the reader.
+pub(crate) fn write_shards(
+    work: &Work<'_>,
+    shards: &Shards,
+    arrivals: &Receiver<Arrival>,
+    permits: &Sender<()>,
+    to_journal: &Sender<Batch>,
+) {
+    let mut waiting = BTreeMap::new();
+    let mut next = 0;
+    let mut open: Option<OpenShard<'_>> = None;
+    for arrival in arrivals {
+        waiting.insert(arrival.place.order, arrival);
+        while let Some(Arrival { place, state }) = waiting.remove(&next) {
+            next += 1;
+            let _ = permits.send(());
+            let shard = open.get_or_insert_with(|| OpenShard::new(work, *shards, place.shard));
+            match state {
+                State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
+                State::Ended(ended) => shard.members.push(Member::Ended(*ended)),
+                State::EndOfShard => {
+                    let Some(shard) = open.take() else { continue };
+                    if to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A source of the shard in the making.
+enum Member {
+    Written(About),
+    Ended(Ended),
+}
+
+/// The two files of a shard in the making: patches and hypergraph.
+type ShardFiles = (Box<dyn ShardWriter>, SidecarMerger);
+
+struct OpenShard<'a> {
+    work: &'a Work<'a>,
+    names: [String; 2],
+    format: ShardFormat,
+    /// Both files, once there is something to write; the error of the first that failed.
+    files: Result<Option<ShardFiles>, SourceError>,
+    members: Vec<Member>,
+}
+
+impl<'a> OpenShard<'a> {
+    fn new(work: &'a Work<'a>, shards: Shards, number: u64) -> Self {
+        Self { work, names: shards.names(number), format: shards.format, files: Ok(None), members: Vec::new() }
+    }
+
+    fn append(&mut self, encoded: Encoded) {
+        let Encoded { patches, sidecar, about } = encoded;
+        if let Ok(files) = &mut self.files {
+            let patching = patching_metadata(&self.work.options.encoding);
+            let info = DocumentInfo {
+                id: &about.planned.id,
+                source: &about.planned.name,
+                modality: about.modality.name(),
+                model: &self.work.engine.info().model,
+                sidecar: Some(&self.names[1]),
+                patching: &patching,
+            };
+            let written = (|| {
+                let (writer, merger) = match files {
+                    Some(files) => files,
+                    None => files.insert(create(self.work, self.format, &self.names)?),
+                };
+                writer.append(patches.finish(), &info).map_err(SourceError::Write)?;
+                merger.append(&sidecar)?;
+                Ok(())
+            })();
+            if let Err(error) = written {
+                self.files = Err(error);
+            }
+        }
+        let _ = fs::remove_file(sidecar);
+        self.members.push(Member::Written(about));
+    }
+
+    /// Publishes the shard. If it cannot be written, all its sources have failed.
+    fn close(self) -> Batch {
+        let Self { work, names, files, members, .. } = self;
+        let published = files.and_then(|files| files.map(|files| finish(work, &names, files)).transpose());
+        let end = |member, outputs: &dyn Fn(About) -> Ended| match member {
+            Member::Ended(ended) => ended,
+            Member::Written(about) => outputs(about),
+        };
+        match published {
+            Ok(files) => Batch {
+                ended: members.into_iter().map(|member| end(member, &|about| about.end(names.to_vec()))).collect(),
+                files: files.unwrap_or_default(),
+            },
+            Err(error) => {
+                for name in &names {
+                    let _ = fs::remove_file(partial_path(work.partial, name));
+                }
+                let failed = |about: About| {
+                    let reason = io::Error::other(format!("its shard could not be written: {}", error.chain()));
+                    about.fail(SourceError::Write(reason))
+                };
+                Batch { ended: members.into_iter().map(|member| end(member, &failed)).collect(), files: Vec::new() }
+            }
+        }
+    }
+}
+
+fn create(work: &Work<'_>, format: ShardFormat, names: &[String; 2]) -> Result<ShardFiles, SourceError> {
+    let [patches, sidecar] = names.each_ref().map(|name| partial_path(work.partial, name));
+    let writer: Box<dyn ShardWriter> = match format {
+        ShardFormat::WebDataset(compression) => {
+            let n_threads = work.options.n_workers;
+            Box::new(WebDatasetWriter::create(&patches, compression, n_threads).map_err(SourceError::Write)?)
+        }
+        ShardFormat::Parquet => {
+            let options = ParquetOptions::default();
+            let writer = ParquetWriter::create(&patches, &work.options.embeddings, options);
+            Box::new(writer.map_err(SourceError::Write)?)
+        }
+    };
+    Ok((writer, SidecarMerger::create(&sidecar)?))
+}
+
+fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) -> Result<Vec<OutputFile>, SourceError> {
+    let [patches_name, sidecar_name] = names;
+    let ShardReceipt { path, n_bytes, sha256, .. } = writer.finish().map_err(SourceError::Write)?;
+    merger.finish()?;
+    let publish_both = || {
+        let sidecar = publish_hashed(work.partial, &work.options.output, sidecar_name)?;
+        publish_at(&path, &work.options.output, patches_name)?;
+        sync_directory(&work.options.output)?;
+        Ok(vec![OutputFile { name: patches_name.clone(), n_bytes, sha256: hex(&sha256) }, sidecar])
+    };
+    publish_both().map_err(SourceError::Write)
+}
+
+/// What is left to do once every shard is there: shards and sources of earlier runs that are no more go, and the index that
+/// `wids` opens plain shards by is written, or the card of the data set.
+///
+/// # Errors
+///
+/// Fails when a file cannot be written or the journal fails.
+pub(crate) fn complete(
+    options: &IngestOptions,
+    shards: &Shards,
+    (plan, n_shards): (&Plan, u64),
+    model: &str,
+    journal: &Journal,
+    partial: &Path,
+) -> Result<(), IngestError> {
+    let output = |source| IngestError::Output { path: options.output.clone(), source };
+    let mut files = journal.output_files()?;
+    let mut gone = Vec::new();
+    if options.limit.is_none() {
+        // Rows of a dataset do not go away: its version is among the settings.
+        if plan.datasets.is_empty() {
+            journal.forget_others(&plan.sources)?;
+        }
+        files.retain(|file| {
+            let is_over = shards.number_of(&file.name).is_some_and(|number| number >= n_shards);
+            gone.extend(is_over.then(|| file.name.clone()));
+            !is_over
+        });
+    }
+    let (name, text) = match shards.format {
+        ShardFormat::WebDataset(ShardCompression::None) => (INDEX, wids(options, journal, &files)?),
+        ShardFormat::WebDataset(_) => return forget(options, journal, &gone),
+        ShardFormat::Parquet => (CARD, dataset_card(&options.embeddings, model, &patching_metadata(&options.encoding))),
+    };
+    let written = fs::write(partial.join(name), text).and_then(|()| publish_hashed(partial, &options.output, name));
+    journal.record(&[], &[written.map_err(output)?], &[])?;
+    forget(options, journal, &gone)
+}
+
+/// Removes files, then what the journal says of them.
+fn forget(options: &IngestOptions, journal: &Journal, gone: &[String]) -> Result<(), IngestError> {
+    remove_files(&options.output, gone);
+    sync_directory(&options.output).map_err(|source| IngestError::Output { path: options.output.clone(), source })?;
+    journal.record(&[], &[], gone)
+}
+
+fn wids(options: &IngestOptions, journal: &Journal, files: &[OutputFile]) -> Result<String, IngestError> {
+    let shards: Vec<&OutputFile> = files.iter().filter(|file| file.name.ends_with(".tar")).collect();
+    let counts = journal.sources_by_output()?;
+    let receipt = |file: &&OutputFile| ShardReceipt {
+        path: options.output.join(&file.name),
+        n_rows: counts.get(&file.name).copied().unwrap_or(0),
+        n_bytes: file.n_bytes,
+        sha256: [0; 32],
+    };
+    let names: Vec<&str> = shards.iter().map(|file| file.name.as_str()).collect();
+    Ok(wids_index(&names, &shards.iter().map(receipt).collect::<Vec<_>>()))
+}
