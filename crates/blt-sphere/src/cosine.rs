@@ -11,8 +11,9 @@ const LANES: usize = 16;
 /// Norms between which products of single numbers with a unit vector neither overflow nor lose more than rounding does.
 const NORMS: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
 
-/// Sum of products: lane `i` sums the places `i`, `i + 16`, ..., then the lanes are folded in halves.
-#[inline(always)]
+/// Sum of products: lane `i` sums the places `i`, `i + 16`, ..., then the lanes are folded in halves. Not inlined: inside of other
+/// loops the compiler does not always keep the lanes in vector registers, which costs a factor of 6.
+#[inline(never)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = [0.0f32; LANES];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
@@ -29,23 +30,25 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// [`dot`] of one row with two others at once, bit for bit: the row is read once.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn dot_two(row: &[f32], pair: [&[f32]; 2]) -> [f32; 2] {
-    let mut lanes = [[0.0f32; LANES]; 2];
+    let (mut one, mut two) = ([0.0f32; LANES], [0.0f32; LANES]);
     let (row_blocks, row_rest) = row.as_chunks::<LANES>();
-    let blocks = pair.map(|other| other.as_chunks::<LANES>());
-    for ((x, y), z) in row_blocks.iter().zip(blocks[0].0).zip(blocks[1].0) {
+    let [(one_blocks, one_rest), (two_blocks, two_rest)] = pair.map(|other| other.as_chunks::<LANES>());
+    for ((x, y), z) in row_blocks.iter().zip(one_blocks).zip(two_blocks) {
         for i in 0..LANES {
-            lanes[0][i] += x[i] * y[i];
-            lanes[1][i] += x[i] * z[i];
+            one[i] += x[i] * y[i];
+        }
+        for i in 0..LANES {
+            two[i] += x[i] * z[i];
         }
     }
-    for (lanes, (_, rest)) in lanes.iter_mut().zip(blocks) {
+    for (lanes, rest) in [(&mut one, one_rest), (&mut two, two_rest)] {
         for (lane, (x, y)) in lanes.iter_mut().zip(row_rest.iter().zip(rest)) {
             *lane += x * y;
         }
     }
-    lanes.map(fold)
+    [fold(one), fold(two)]
 }
 
 #[inline(always)]

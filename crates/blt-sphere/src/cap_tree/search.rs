@@ -17,7 +17,7 @@ const GIVES_UP_AFTER: usize = 8;
 /// Queries that look at rows together.
 const BLOCK: usize = 64;
 /// Leaves that a query of a group looks at beforehand.
-const FIRST_LEAVES: usize = 4;
+const FIRST_LEAVES: usize = 16;
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
