@@ -7,6 +7,7 @@ mod datasets;
 mod errors;
 mod interruption;
 mod runs;
+mod sphere;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
