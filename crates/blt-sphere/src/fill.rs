@@ -231,7 +231,8 @@ pub fn fill(patches: &Patches<'_>, options: &FillOptions) -> Result<Placement, F
         })?
     };
     let Allocated { shares, mut radii, mut shells, .. } = allocated;
-    let coherence = patches.entropies.map(|entropies| coherence01(patches.prominence, entropies));
+    let counts = options.lasing.is_some() || options.ebm.is_some();
+    let coherence = patches.entropies.filter(|_| counts).map(|entropies| coherence01(patches.prominence, entropies));
     if let (Some(lasing), Some(coherence)) = (options.lasing, &coherence) {
         lasing.apply(&mut radii, coherence, [ball.r_min(), ball.r_max()]);
         shells = shells_of(&radii, &shell_bounds);
