@@ -4,7 +4,11 @@ use std::collections::VecDeque;
 
 use rayon::prelude::*;
 
+use crate::Rows;
 use crate::cap_tree::{CapTree, Effort};
+
+/// Patches that ask for their neighbours together.
+const TOGETHER: usize = 4096;
 
 /// Undirected edges with weights, patch by patch.
 #[derive(Debug, Clone, PartialEq)]
@@ -136,12 +140,16 @@ impl Graph {
 impl CapTree<'_> {
     /// The graph that joins each patch with its `k` nearest others, weighted by their cosines.
     pub fn knn_graph(&self, k: usize, effort: Effort) -> Graph {
-        let near = |&id: &u32| {
-            let found =
-                self.knn(self.rows().row(id as usize), k + 1, effort).expect("a patch in the tree has a direction");
-            found.into_iter().filter(move |other| other.id != id).take(k).map(move |other| (id, other.id, other.cosine))
-        };
-        let edges: Vec<(u32, u32, f32)> = self.parts().order.par_iter().flat_map_iter(near).collect();
-        Graph::from_edges(self.rows().len(), edges)
+        let (rows, dim) = (self.rows(), self.rows().dim());
+        let mut edges = Vec::new();
+        for patches in self.parts().order.chunks(TOGETHER) {
+            let queries: Vec<f32> = patches.iter().flat_map(|&id| rows.row(id as usize)).copied().collect();
+            let found = self.knn_many(Rows::new(&queries, dim), k.saturating_add(1), effort);
+            for (&id, near) in patches.iter().zip(found.expect("patches in the tree have a direction")) {
+                let others = near.into_iter().filter(|other| other.id != id).take(k);
+                edges.extend(others.map(|other| (id, other.id, other.cosine)));
+            }
+        }
+        Graph::from_edges(rows.len(), edges)
     }
 }

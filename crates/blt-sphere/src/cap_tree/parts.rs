@@ -23,7 +23,7 @@ pub struct TreeNode {
     pub zone: Option<u8>,
 }
 
-/// A tree as plain arrays: the columns of `roots_tree` and `roots_meta`.
+/// A tree as plain arrays: a node with its centroid is a row of the table `roots_tree`, the rest belongs to `roots_meta`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TreeParts {
     /// Numbers in a centroid.

@@ -12,12 +12,12 @@ use crate::Rows;
 use crate::cosine::{dot, dot_two, rounding, squared_chord, unit};
 use crate::parallel::map_chunks;
 
-/// A search that has computed this part of all cosines has no use of the tree: it goes on by looking at every row, in order.
+/// A search that has looked at one patch in this many has no use of the tree: it goes on by looking at every row, in order.
 const GIVES_UP_AFTER: usize = 8;
-/// Queries that look at every row together.
+/// Queries that look at rows together.
 const BLOCK: usize = 64;
-/// Queries of a batch that try the tree first. When most of them give up, the others do not try.
-const PROBES: usize = 32;
+/// Leaves that a query of a group looks at beforehand.
+const FIRST_LEAVES: usize = 4;
 
 /// Why a query has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,45 +79,32 @@ impl CapTree<'_> {
         })
     }
 
-    /// [`CapTree::knn`] of each of `queries`, on all threads. Queries of which the tree cannot pass over much look at the rows
-    /// together.
+    /// [`CapTree::knn`] of each of `queries`, on all threads. Many queries together are several times faster than one by one.
     ///
     /// # Errors
     ///
     /// [`QueryError`] of the first query that has one.
     pub fn knn_many(&self, queries: Rows<'_>, k: usize, effort: Effort) -> Result<Vec<Vec<Neighbour>>, QueryError> {
         let units: Vec<Vec<f32>> = (0..queries.len()).map(|i| self.query(queries.row(i))).collect::<Result<_, _>>()?;
-        let mut found = vec![None; units.len()];
-        let every = units.len().div_ceil(PROBES).max(1);
-        let (probes, others): (Vec<usize>, Vec<usize>) = (0..units.len()).partition(|i| i.is_multiple_of(every));
-        self.search_in_turn(&units, &probes, k, effort, &mut found);
-        if probes.iter().filter(|&&i| found[i].is_none()).count() * 2 <= probes.len() {
-            self.search_in_turn(&units, &others, k, effort, &mut found);
-        }
-        let open: Vec<usize> = (0..found.len()).filter(|&i| found[i].is_none()).collect();
-        for block in open.chunks(BLOCK) {
-            let queries: Vec<&[f32]> = block.iter().map(|&i| units[i].as_slice()).collect();
-            for (&i, nearest) in block.iter().zip(self.scan(&queries, k)) {
-                found[i] = Some(nearest);
-            }
-        }
-        Ok(found.into_iter().flatten().collect())
-    }
-
-    /// Searches for the `wanted` of `units`, those that look at the same nodes one after the other: they find them in the cache.
-    fn search_in_turn(
-        &self,
-        units: &[Vec<f32>],
-        wanted: &[usize],
-        k: usize,
-        effort: Effort,
-        found: &mut [Option<Vec<Neighbour>>],
-    ) {
-        let mut by_leaf: Vec<(u32, usize)> = wanted.par_iter().map(|&i| (self.nearest_leaf(&units[i]), i)).collect();
+        // Queries that look at the same nodes do so together: each node is read once for all of them.
+        let mut by_leaf: Vec<(u32, usize)> =
+            units.par_iter().enumerate().map(|(i, query)| (self.nearest_leaf(query), i)).collect();
         by_leaf.sort_unstable();
-        let nearest: Vec<Option<Vec<Neighbour>>> =
-            by_leaf.par_iter().map(|&(_, i)| self.best_first(&units[i], k, effort)).collect();
-        by_leaf.iter().zip(nearest).for_each(|(&(_, i), nearest)| found[i] = nearest);
+        let nearest: Vec<Vec<Vec<Neighbour>>> = by_leaf
+            .par_chunks(BLOCK)
+            .map(|group| {
+                let queries = group.iter().map(|&(_, i)| units[i].as_slice());
+                match effort {
+                    Effort::Exact => Group::search(self, queries.collect(), k),
+                    Effort::Beam(_) => {
+                        queries.map(|query| self.best_first(query, k, effort).unwrap_or_default()).collect()
+                    }
+                }
+            })
+            .collect();
+        let mut found = vec![Vec::new(); units.len()];
+        by_leaf.into_iter().zip(nearest.into_iter().flatten()).for_each(|((_, i), nearest)| found[i] = nearest);
+        Ok(found)
     }
 
     /// What [`CapTree::knn_many`] finds, by looking at every row: the referee of the tree.
@@ -297,6 +284,72 @@ impl CapTree<'_> {
             all.iter_mut().zip(chunk).for_each(|(all, nearest)| all.merge(nearest));
         }
         all.into_iter().map(Nearest::into_sorted).collect()
+    }
+}
+
+/// Queries on their way through the tree together, depth first.
+struct Group<'t> {
+    tree: &'t CapTree<'t>,
+    queries: Vec<&'t [f32]>,
+    /// The cosine of a `k`-th neighbour of each query among a few patches: what is below is not among the nearest of all.
+    floors: Vec<f64>,
+    nearest: Vec<Nearest>,
+}
+
+impl<'t> Group<'t> {
+    fn search(tree: &'t CapTree<'t>, queries: Vec<&'t [f32]>, k: usize) -> Vec<Vec<Neighbour>> {
+        let floor = |query: &&[f32]| {
+            let some = tree.best_first(query, k, Effort::Beam(FIRST_LEAVES)).unwrap_or_default();
+            some.last().filter(|_| some.len() == k).map_or(f64::NEG_INFINITY, |near| f64::from(near.cosine))
+        };
+        let floors = queries.iter().map(floor).collect();
+        let nearest = queries.iter().map(|_| Nearest::new(k)).collect();
+        let all: Vec<usize> = (0..queries.len()).collect();
+        let mut group = Self { tree, queries, floors, nearest };
+        if !tree.is_empty() && k > 0 {
+            group.descend(0, &all);
+        }
+        group.nearest.into_iter().map(Nearest::into_sorted).collect()
+    }
+
+    /// Looks into `node` with those of the queries that may find something there.
+    fn descend(&mut self, node: u32, active: &[usize]) {
+        let Some(children) = self.tree.parts.nodes[node as usize].children else { return self.look_at(node, active) };
+        let cosines = children.map(|child| self.products(self.tree.centroid(child as usize), active));
+        let sums = [0, 1].map(|side| cosines[side].iter().sum::<f32>());
+        for side in if sums[1] > sums[0] { [1, 0] } else { [0, 1] } {
+            let may_find = |&(&query, &cosine): &(&usize, &f32)| {
+                let least = self.floors[query].max(f64::from(self.nearest[query].threshold()));
+                self.tree.bound(cosine, children[side]) >= least
+            };
+            let left: Vec<usize> =
+                active.iter().zip(&cosines[side]).filter(may_find).map(|(&query, _)| query).collect();
+            if !left.is_empty() {
+                self.descend(children[side], &left);
+            }
+        }
+    }
+
+    fn look_at(&mut self, leaf: u32, active: &[usize]) {
+        let tree = self.tree;
+        for &id in tree.members(leaf as usize) {
+            for (&query, product) in active.iter().zip(self.products(tree.rows.row(id as usize), active)) {
+                self.nearest[query].offer(tree.neighbour(id, product));
+            }
+        }
+    }
+
+    /// Products of `vector` with each of the active queries.
+    fn products(&self, vector: &[f32], active: &[usize]) -> Vec<f32> {
+        let mut products = Vec::with_capacity(active.len());
+        for pair in active.chunks(2) {
+            match *pair {
+                [one, two] => products.extend(dot_two(vector, [self.queries[one], self.queries[two]])),
+                [one, ..] => products.push(dot(vector, self.queries[one])),
+                [] => {}
+            }
+        }
+        products
     }
 }
 

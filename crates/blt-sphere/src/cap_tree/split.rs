@@ -6,8 +6,8 @@ use super::{PartitionRule, TreeOptions};
 use crate::Rows;
 use crate::cosine::{dot, unit};
 
-/// Members whose directions decide where a node is cut: all of them up to this number, then one in 16, at equal distances. In many
-/// dimensions a few members of each cluster have to be among them, or the cut follows their noise.
+/// Members whose directions decide where a node is cut: one in 16 at equal distances, but at least and at most as many as these. In
+/// many dimensions a few members of each cluster have to be among them, or the cut follows their noise.
 const SAMPLE: std::ops::RangeInclusive<usize> = 512..=16_384;
 /// Lloyd iterations, and sweeps of the Ising model; fewer when nothing changes.
 const ITERATIONS: usize = 8;
@@ -199,18 +199,18 @@ fn difference([one, two]: &[Vec<f32>; 2]) -> Vec<f32> {
     one.iter().zip(two).map(|(a, b)| a - b).collect()
 }
 
-/// Of the coordinate in which the sample varies most.
+/// Of the coordinate in which the sample varies most, the first of equals.
 fn widest_axis(sample: &[f32], dim: usize) -> Vec<f32> {
     let n = (sample.len() / dim) as f64;
-    let moments = |axis: usize| {
-        let values = sample.iter().skip(axis).step_by(dim).map(|&x| f64::from(x));
-        values.fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x))
-    };
-    let variance = |axis: usize| {
-        let (sum, squares) = moments(axis);
-        squares / n - (sum / n).powi(2)
-    };
-    let widest = (0..dim).rev().max_by(|&a, &b| variance(a).total_cmp(&variance(b))).unwrap_or(0);
+    let mut moments = vec![(0.0, 0.0); dim];
+    for row in sample.chunks_exact(dim) {
+        for ((sum, squares), &x) in moments.iter_mut().zip(row) {
+            *sum += f64::from(x);
+            *squares += f64::from(x) * f64::from(x);
+        }
+    }
+    let variances: Vec<f64> = moments.into_iter().map(|(sum, squares)| squares / n - (sum / n).powi(2)).collect();
+    let widest = (0..dim).rev().max_by(|&a, &b| variances[a].total_cmp(&variances[b])).unwrap_or(0);
     (0..dim).map(|axis| f32::from(u8::from(axis == widest))).collect()
 }
 
