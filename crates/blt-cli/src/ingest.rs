@@ -200,6 +200,10 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             dims,
         },
         form: form(args),
+        equal_shards: match (args.num_shards, args.shard_size) {
+            (Some(n), _) => Some(ShardCount::Shards(u64::from(n))),
+            (None, size) => size.map(ShardCount::Tokens),
+        },
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
         limits: args.decoding.limits(),
@@ -230,6 +234,10 @@ fn form(args: &IngestArgs) -> Form {
             }),
             sources_per_shard: args.webdataset_shard_size.unwrap_or(1000) as usize,
         }),
+        OutputFormat::Parquet => Form::Shards(Shards {
+            format: ShardFormat::Parquet,
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(10_000) as usize,
+        }),
     }
 }
 
@@ -257,7 +265,9 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
         (no_embeddings && args.sphere, "--sphere", "`--embeddings none`: there is nothing to place"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
-        (!webdataset && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", OTHER_FORMAT),
+        (!shards && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", "`--output-format safetensors`"),
+        (shards && args.num_shards.is_some(), "--num-shards", "an `--output-format` that is not `safetensors`"),
+        (shards && args.shard_size.is_some(), "--shard-size", "an `--output-format` that is not `safetensors`"),
         (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
         (shards && args.export_json, "--export-json", "outputs that hold many sources"),
         (shards && args.sphere, "--sphere", "outputs that hold many sources; run `sphere fill` on files of one each"),

@@ -10,16 +10,15 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 pub use error::AssetError;
 pub use reference::{Reference, RepoFile, Repository, looks_like_reference};
-pub use store::Asset;
 
 use crate::document::{Content, RowDocument};
 use crate::read_at::ReadAt;
-use store::Store;
+use store::{Asset, Store};
 
 /// Where assets come from when they are not in the cache. Only implementations of it reach out of the machine.
 pub trait AssetSource: Send + Sync {
@@ -57,7 +56,7 @@ pub struct AssetOptions {
     pub offline: bool,
     /// Archives in which paths are looked up that are no files of the dataset: `.zip`, `.tar`, `.tar.gz`, `.tar.zst`.
     pub archives: Vec<RepoFile>,
-    /// Hosts whose addresses are fetched.
+    /// Hosts whose addresses are fetched: `example.org` is that host alone, `*.example.org` everything below it.
     pub allowed_hosts: Vec<String>,
     /// Files that are fetched at once.
     pub n_threads: usize,
@@ -103,9 +102,12 @@ pub struct Assets {
     source: Arc<dyn AssetSource>,
     /// The files of the dataset itself.
     files: HashSet<String>,
-    /// Stands for the version of the dataset in the cache's keys, such as its commit.
+    /// Stands for the version of the dataset in the cache's keys. Where it is empty the dataset is on disk, and its own files
+    /// are read from where they are.
     version: String,
     options: AssetOptions,
+    /// What was looked for and is not to be had, so that it is not looked for again.
+    missing: Mutex<BTreeMap<Reference, Arc<AssetError>>>,
 }
 
 /// What a prefetch did.
@@ -118,12 +120,13 @@ pub struct Prefetched {
     /// Bytes that were fetched.
     pub n_bytes: u64,
     /// What is not to be had, and why.
-    pub missing: Vec<(Reference, AssetError)>,
+    pub missing: Vec<(Reference, Arc<AssetError>)>,
 }
 
 impl Assets {
     /// Opens the cache in `folder`, which is made if need be and should be `<cache>/<dataset>`. `files` are the paths of the
-    /// dataset's own files, and `version` is its commit, or another text that changes when they do.
+    /// dataset's own files, and `version` is its commit. It is empty for a folder on disk: its files may change, and are read
+    /// from where they are.
     ///
     /// # Errors
     ///
@@ -136,7 +139,8 @@ impl Assets {
         options: AssetOptions,
     ) -> io::Result<Self> {
         let store = Store::open(folder)?;
-        Ok(Self { store, source, files: files.into_iter().collect(), version: version.to_owned(), options })
+        let (files, version) = (files.into_iter().collect(), version.to_owned());
+        Ok(Self { store, source, files, version, options, missing: Mutex::default() })
     }
 
     /// Fetches all of `references` that are not in the cache yet. Archives are passed through once for all of them.
@@ -149,10 +153,13 @@ impl Assets {
         let mut done = Prefetched::default();
         let mut waiting = Vec::new();
         for reference in wanted {
+            if self.is_on_disk(&reference) {
+                continue;
+            }
             if self.store.find(&self.key(&reference))?.is_some() {
                 done.n_found += 1;
             } else if self.options.offline {
-                done.missing.push((reference, AssetError::Offline));
+                done.missing.push((reference, Arc::new(AssetError::Offline)));
             } else {
                 waiting.push(reference);
             }
@@ -163,37 +170,49 @@ impl Assets {
             match fetched {
                 Ok(asset) => done.count(&asset),
                 Err(error) if error.is_of_cache() => return Err(error),
-                Err(error) => done.missing.push((reference, error)),
+                Err(error) => done.missing.push((reference, Arc::new(error))),
             }
         }
         self.search_archives(in_archives, &mut done)?;
         self.store.flush()?;
+        self.known_missing().extend(done.missing.iter().cloned());
         Ok(done)
     }
 
-    /// The asset that `reference` names, fetched if it is not in the cache.
-    ///
-    /// # Errors
-    ///
-    /// Fails when it is not to be had.
-    pub fn get(&self, reference: &Reference) -> Result<Asset, AssetError> {
-        if let Some(asset) = self.store.find(&self.key(reference))? {
-            return Ok(asset);
-        }
-        let mut done = self.prefetch([reference.clone()])?;
-        if let Some((_, error)) = done.missing.pop() {
-            return Err(error);
-        }
-        self.store.find(&self.key(reference))?.ok_or(AssetError::Missing { tried: Vec::new() })
+    fn known_missing(&self) -> MutexGuard<'_, BTreeMap<Reference, Arc<AssetError>>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The bytes of `asset`, compared with its digest.
+    /// The bytes that `reference` names, fetched if they are not in the cache. What was not to be had once is not asked for
+    /// again.
     ///
     /// # Errors
     ///
-    /// Fails when they cannot be read, or were changed; those are then taken out of the cache.
-    pub fn read(&self, asset: &Asset) -> Result<Vec<u8>, AssetError> {
-        self.store.read(asset)
+    /// Fails when they are not to be had, and when the cache cannot be read or written, or was changed.
+    pub fn bytes(&self, reference: &Reference) -> Result<Vec<u8>, AssetError> {
+        if self.is_on_disk(reference) {
+            let mut bytes = Vec::new();
+            let max = self.options.limits.max_bytes;
+            self.open(reference)?.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(AssetError::Fetch)?;
+            let is_short = bytes.len() as u64 <= max;
+            return if is_short {
+                Ok(bytes)
+            } else {
+                Err(AssetError::Limit { what: "bytes of one asset", limit: max })
+            };
+        }
+        let key = self.key(reference);
+        if let Some(asset) = self.store.find(&key)? {
+            return self.store.read(&asset);
+        }
+        if let Some(error) = self.known_missing().get(reference) {
+            return Err(AssetError::Known(Arc::clone(error)));
+        }
+        if let Some((_, error)) = self.prefetch([reference.clone()])?.missing.pop() {
+            return Err(AssetError::Known(error));
+        }
+        let asset = self.store.find(&key)?.ok_or(AssetError::Missing { tried: Vec::new() })?;
+        self.store.read(&asset)
     }
 
     /// Puts bytes where `document`, a row of `data_file`, has references. Tells how many parts were left out, which happens
@@ -207,7 +226,7 @@ impl Assets {
         let mut kept = Vec::with_capacity(n_parts);
         for mut part in std::mem::take(&mut document.parts) {
             if let Content::Reference(text) = &part.content {
-                let found = Reference::parse(text, data_file).and_then(|reference| self.read(&self.get(&reference)?));
+                let found = Reference::parse(text, data_file).and_then(|reference| self.bytes(&reference));
                 match found {
                     Ok(bytes) => {
                         part.file_name = Some(text.clone());
@@ -227,12 +246,20 @@ impl Assets {
         Ok(n_left_out)
     }
 
-    /// What stands for a reference in the cache: paths are those of one version of the dataset.
+    /// What stands for a reference in the cache: a path is one of this version of the dataset, or of these archives.
     fn key(&self, reference: &Reference) -> String {
         match reference {
-            Reference::Relative(_) => format!("{}\0{reference}", self.version),
+            Reference::Relative(_) if self.is_direct(reference) => format!("{}\0{reference}", self.version),
+            Reference::Relative(_) => {
+                let archives = self.options.archives.iter().map(|archive| format!("{archive}\0"));
+                format!("{}{}", archives.collect::<String>(), reference.path())
+            }
             _ => reference.to_string(),
         }
+    }
+
+    fn is_on_disk(&self, reference: &Reference) -> bool {
+        self.version.is_empty() && matches!(reference, Reference::Relative(_)) && self.is_direct(reference)
     }
 
     /// Whether it is a file of its own; otherwise it can only be in an archive.
@@ -262,22 +289,26 @@ impl Assets {
     }
 
     fn fetch(&self, reference: &Reference) -> Result<Asset, AssetError> {
-        let open = |file: &RepoFile| self.source.open(file).map_err(AssetError::of_fetching);
-        let mut stream: Box<dyn Read + Send> = match reference {
+        let asset = self.store.add(&mut self.open(reference)?, self.options.limits.max_bytes)?;
+        self.store.name(&self.key(reference), &asset)?;
+        Ok(asset)
+    }
+
+    /// The bytes of a file of its own.
+    fn open(&self, reference: &Reference) -> Result<Box<dyn Read + Send>, AssetError> {
+        let open = |file: &RepoFile| self.source.open(file).map_err(AssetError::of_fetching).map(stream_of);
+        match reference {
             Reference::Relative(candidates) => {
                 let path = candidates.iter().find(|path| self.files.contains(*path));
                 let path = path.ok_or_else(|| AssetError::Missing { tried: candidates.clone() })?;
-                stream_of(open(&RepoFile { repository: None, path: path.clone() })?)
+                open(&RepoFile { repository: None, path: path.clone() })
             }
-            Reference::Repository(file) => stream_of(open(file)?),
+            Reference::Repository(file) => open(file),
             Reference::Url(url) => {
                 reference::check_host(url, &self.options.allowed_hosts)?;
-                self.source.fetch(url).map_err(AssetError::of_fetching)?
+                self.source.fetch(url).map_err(AssetError::of_fetching)
             }
-        };
-        let asset = self.store.add(&mut stream, self.options.limits.max_bytes)?;
-        self.store.name(&self.key(reference), &asset)?;
-        Ok(asset)
+        }
     }
 
     /// Looks for paths in the archives, one archive after the other, until none is left.
@@ -306,7 +337,9 @@ impl Assets {
                         self.store.name(&self.key(&reference), &asset)?;
                         done.count(&asset);
                     }
-                    Match::Several(members) => done.missing.push((reference, AssetError::Ambiguous { members })),
+                    Match::Several(members) => {
+                        done.missing.push((reference, Arc::new(AssetError::Ambiguous { members })))
+                    }
                 }
             }
         }
@@ -316,7 +349,7 @@ impl Assets {
                 other => vec![other.to_string()],
             };
             let tried = tried.into_iter().chain(failures.iter().cloned()).collect();
-            done.missing.push((reference, AssetError::Missing { tried }));
+            done.missing.push((reference, Arc::new(AssetError::Missing { tried })));
         }
         Ok(())
     }

@@ -37,6 +37,8 @@ pub(crate) struct Content {
     pub(crate) place: usize,
     pub(crate) name: String,
     pub(crate) medium: Medium,
+    /// Whether it was named, and not found by what it is called.
+    pub(crate) is_named: bool,
 }
 
 /// Columns whose name says that they are the text of a row; earlier ones are taken first.
@@ -109,7 +111,8 @@ impl ColumnOptions {
             contents.push((i, medium(i).unwrap_or(Medium::Unknown)));
         }
         let id = self.id.as_ref().map(find).transpose()?;
-        if contents.is_empty() {
+        let is_named = !contents.is_empty();
+        if !is_named {
             contents.extend((0..columns.len()).filter_map(|i| Some((i, medium(i)?))));
             contents.extend(text_column(columns).map(|i| (i, Medium::Text)));
             contents.dedup_by_key(|content| content.0);
@@ -126,7 +129,7 @@ impl ColumnOptions {
         };
         let contents: Vec<Content> = contents
             .into_iter()
-            .map(|(i, medium)| Content { place: place(i), name: columns[i].name.clone(), medium })
+            .map(|(i, medium)| Content { place: place(i), name: columns[i].name.clone(), medium, is_named })
             .collect();
         let id = id.map(&mut place);
         let is_other = |column: &Column| !contents.iter().any(|content| content.name == column.name);

@@ -85,7 +85,7 @@ impl Documents {
         let file = &self.plan.files[self.file];
         let number = row.number;
         let wrong = |why: String| TableError::Row { file: file.path.clone(), row: number, why };
-        let count = format!("{}{}", file.id_prefix, file.first_row + number);
+        let count = format!("{}{}", file.id_prefix, file.first_row.saturating_add(number));
         let id = match self.selection.id.map(|place| row.cells.get(place).and_then(id_text)) {
             None => id_of_row(&count),
             Some(None) => return Err(wrong("it has no id".to_owned())),

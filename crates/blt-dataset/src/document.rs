@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::assets::looks_like_reference;
 use crate::cell::Cell;
 use crate::columns::{Content as ContentColumn, Selection};
 use crate::features::Medium;
@@ -48,6 +49,14 @@ pub enum Content {
 }
 
 impl RowDocument {
+    /// What the row names and does not hold, as it is written there.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match &part.content {
+            Content::Reference(reference) => Some(reference.as_str()),
+            _ => None,
+        })
+    }
+
     /// A document of its own for each part: the row's id where there is one part, otherwise the id with the part's name.
     pub fn part_id(&self, part: usize) -> String {
         match self.parts.get(part) {
@@ -102,6 +111,10 @@ fn part(mut cell: Cell, column: &ContentColumn, item: Option<usize>) -> Result<O
         Cell::Null => Ok(None),
         Cell::Bytes(bytes) => made(Content::Bytes(bytes), None),
         Cell::Text(path) if path.is_empty() => Ok(None),
+        // A column that is only called `image` may hold words about one.
+        Cell::Text(text) if !column.is_named && !looks_like_reference(&text) => {
+            Ok(Some(Part { name, medium: Medium::Text, content: Content::Text(text), file_name: None }))
+        }
         Cell::Text(path) => made(Content::Reference(path), None),
         Cell::Struct(_) => {
             let path = match cell.take_field("path") {

@@ -1,8 +1,8 @@
 //! What is to be read, cut into units that depend on the data alone.
 
 use std::collections::HashSet;
-use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -230,7 +230,8 @@ impl Planner<'_> {
         first_row: u64,
         counts: bool,
     ) -> Result<Option<u64>, PlanError> {
-        let table = self.open(path)?;
+        let source = self.store.open(path).map_err(TableError::read(path))?;
+        let table = Table::open(path, Arc::clone(&source), &self.options.table)?;
         let selection = self.options.columns.select(&table, &self.config.features)?;
         let needed = wanted.start.saturating_add(self.skip).saturating_add(self.left).min(wanted.end);
         let needed = if earlier.is_empty() { needed } else { wanted.end };
@@ -245,7 +246,6 @@ impl Planner<'_> {
         let n_rows = pieces.iter().map(|piece| piece.n_rows).sum::<Option<u64>>();
         // Pieces that were not looked for any longer count where the file itself says how many rows it has.
         let n_rows = table.n_rows().or(n_rows);
-        let source = self.store.open(path).map_err(TableError::read(path))?;
         let file = PlannedFile {
             path: path.to_owned(),
             identity: source.identity(),
@@ -297,7 +297,8 @@ impl Planner<'_> {
     fn count_all(&self, files: &[String]) -> Result<u64, PlanError> {
         let mut n = 0_u64;
         for path in files {
-            let table = self.open(path)?;
+            let source = self.store.open(path).map_err(TableError::read(path))?;
+            let table = Table::open(path, source, &self.options.table)?;
             let known = match table.n_rows() {
                 Some(known) => known,
                 None => {
@@ -311,11 +312,6 @@ impl Planner<'_> {
             n = n.saturating_add(known);
         }
         Ok(n)
-    }
-
-    fn open(&self, path: &str) -> Result<Table, TableError> {
-        let source = self.store.open(path).map_err(TableError::read(path))?;
-        Table::open(path, source, &self.options.table)
     }
 }
 
@@ -406,19 +402,16 @@ impl Plan {
     }
 }
 
-/// Whether `source` is the file that was planned.
-pub(crate) fn check_identity(file: &PlannedFile, identity: &str) -> Result<(), TableError> {
-    if file.identity == identity { Ok(()) } else { Err(TableError::Changed(file.path.clone())) }
-}
-
-/// Opening a file that is not there is an error of that file.
+/// Opens a file of a plan, if it still is the one that was planned.
 pub(crate) fn open_planned(
     store: &dyn FileStore,
     file: &PlannedFile,
     options: &TableOptions,
 ) -> Result<Table, TableError> {
-    let source = store.open(&file.path).map_err(|error: io::Error| TableError::read(&file.path)(error))?;
-    check_identity(file, &source.identity())?;
+    let source = store.open(&file.path).map_err(TableError::read(&file.path))?;
+    if source.identity() != file.identity {
+        return Err(TableError::Changed(file.path.clone()));
+    }
     Table::open(&file.path, source, options)
 }
 

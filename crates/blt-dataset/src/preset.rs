@@ -64,8 +64,7 @@ impl Preset {
             dataset: "HaochenWang/TreeVGR-SFT-35K",
             config: None,
             split: "train",
-            // The conversation is found by its name, which is not the same in all versions.
-            columns: ColumnOptions { image: vec!["images".to_owned()], ..ColumnOptions::default() },
+            columns: ColumnOptions::default(), // `images` and the conversation are found by their names
             archives: (1..=11).map(archive).collect(),
         }
     }

@@ -386,6 +386,7 @@ mod tests {
         assert_eq!(found, expected);
     }
 
+    /// As `datasets.data_files.get_data_patterns` of 5.2.0 has them, but for files in no known format.
     #[test]
     fn shards_then_folders_then_names_tell_the_split() {
         check(
@@ -413,6 +414,13 @@ mod tests {
             "",
             None,
             &[("train", &["train1.csv"]), ("validation", &["my.val.csv"])],
+        );
+        check(&["train_x/test.csv", "other/b.csv"], "", None, &[("train", &["train_x/test.csv"])]);
+        check(
+            &["x-train/a.csv", "1test2/b.csv"],
+            "",
+            None,
+            &[("train", &["x-train/a.csv"]), ("test", &["1test2/b.csv"])],
         );
         check(&["constraint.csv", "testing"], "", None, &[("train", &["constraint.csv"])]);
         check(&["b.txt", "a.txt", ".hidden.txt", "__x/y.txt"], "", None, &[("train", &["a.txt", "b.txt"])]);

@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(found, ranges);
     }
 
-    /// What `datasets` 5.2 answers to `ReadInstruction.from_spec(..).to_absolute(..)`.
+    /// What `datasets` 5.2.0 answers to `ReadInstruction.from_spec(..).to_absolute(..)`; its 20 to 10 are no rows here.
     #[test]
     fn slices_mean_what_they_mean_in_datasets() {
         check("train", 100, &[("train", 0..100)]);
@@ -121,6 +121,8 @@ mod tests {
         check("train[-5%:]", 100, &[("train", 95..100)]);
         check("train[:150]", 100, &[("train", 0..100)]);
         check("train[50%:60%]", 5, &[("train", 2..3)]);
+        check("train[10%:30%]", 5, &[("train", 0..2)]);
+        check("train[-30%:]", 5, &[("train", 3..5)]);
         check("train[20:10]", 100, &[("train", 20..20)]);
     }
 

@@ -280,7 +280,7 @@ impl Table {
     }
 
     /// Cuts the file into pieces of about `target_bytes` that depend on its data alone, up to the one that holds row
-    /// `n_wanted - 1`. Sizes are those of the columns `wanted` in Parquet, unpacked, and otherwise those of the file.
+    /// `n_wanted - 1`, which may end right behind that row. Sizes are those of the columns `wanted` in Parquet, unpacked, and otherwise those of the file.
     /// Plain texts are read once for this, to find where rows begin; what can only be read from the front is one piece.
     ///
     /// # Errors

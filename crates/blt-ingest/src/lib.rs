@@ -23,6 +23,7 @@
 mod decoding;
 mod encode;
 mod entropy_summary;
+mod equal_shards;
 mod error;
 mod id;
 mod journal;

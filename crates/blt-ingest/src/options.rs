@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use blt_core::{Limits, Modality};
 use blt_modalities::{Modalities, TextSegments};
-use blt_output::EmbeddingOptions;
+use blt_output::{EmbeddingOptions, ShardCount};
 use blt_patcher::Rule;
 
 use crate::encode::{Encoding, Mode, ProminencePool};
@@ -47,6 +47,8 @@ pub struct IngestOptions {
     pub embeddings: EmbeddingOptions,
     /// How outputs hold sources.
     pub form: Form,
+    /// Whether the patches of all sources are cut into equal shards, too, for training on many devices.
+    pub equal_shards: Option<ShardCount>,
     /// The decoders and their options.
     pub modalities: Modalities,
     /// What every source is read as; `None`: what it looks like.
@@ -84,6 +86,7 @@ impl IngestOptions {
             encoding,
             embeddings: EmbeddingOptions::new(dim),
             form: Form::Documents,
+            equal_shards: None,
             modalities: Modalities::default(),
             modality: None,
             limits: Limits::default(),

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
+use crate::equal_shards;
 use crate::error::{IngestError, SourceError};
 use crate::journal::{Journal, OutputFile, Row, Status};
 use crate::options::{Form, IngestOptions};
@@ -199,7 +200,12 @@ pub fn run(
     summary.seconds.wall = start.elapsed().as_secs_f64();
 
     if let (Form::Shards(shards), Some(n_shards)) = (&options.form, n_shards) {
-        complete(options, shards, &plan, n_shards, &journal, &partial)?;
+        complete(options, shards, (&plan, n_shards), &engine.info().model, &journal, &partial)?;
+    }
+    if let Some(count) = options.equal_shards
+        && !summary.interrupted
+    {
+        equal_shards::write(options, count, &journal, &partial)?;
     }
     let fresh = partial.join(Journal::FILE_NAME);
     journal.write_canonical(&fresh)?;

@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use blt_core::{EntropyEngine, Modality, Patch, View, ViewData};
 use blt_modalities::Decoded;
-use blt_output::{DocumentCollector, DocumentInfo, Embeddings, Projection, ShardReceipt, publish, write_safetensors};
+use blt_output::{
+    DocumentCollector, DocumentInfo, Embeddings, Projection, ShardReceipt, publish, sync_directory, write_safetensors,
+};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
 
 use crate::decoding::decode;
 use crate::encode::{EmbeddingsOf, PatchSink, encode_view};
 use crate::error::SourceError;
-use crate::id::is_plain_name;
+use crate::id::is_inside;
 use crate::journal::{OutputFile, Row, Status};
 use crate::options::{IngestOptions, patching_metadata};
 use crate::plan::PlannedSource;
@@ -216,7 +218,7 @@ impl Work<'_> {
                 .iter()
                 .map(|name| publish_hashed(self.partial, &self.options.output, name))
                 .collect::<io::Result<_>>()?;
-            publish(&path, &self.options.output.join(&file_name))?;
+            publish_at(&path, &self.options.output, &file_name)?;
             files.push(OutputFile { name: file_name, n_bytes, sha256: hex(&sha256) });
             Ok(files)
         };
@@ -365,16 +367,31 @@ impl OutputNames {
     }
 }
 
+/// Where the file `name` is while it is in the making.
+pub(crate) fn partial_path(partial: &Path, name: &str) -> PathBuf {
+    partial.join(name.replace('/', "~"))
+}
+
 /// Hashes the finished file `name` in `partial` and gives it its place in `folder`.
 pub(crate) fn publish_hashed(partial: &Path, folder: &Path, name: &str) -> io::Result<OutputFile> {
-    let file = OutputFile::read(partial, name)?;
-    publish(&partial.join(name), &folder.join(name))?;
-    Ok(file)
+    let path = partial_path(partial, name);
+    let found = OutputFile::read(&path)?;
+    publish_at(&path, folder, name)?;
+    Ok(OutputFile { name: name.to_owned(), ..found })
+}
+
+/// Gives a finished file its place in `folder`.
+pub(crate) fn publish_at(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
+    let target = folder.join(name);
+    let parent = target.parent().unwrap_or(folder);
+    fs::create_dir_all(parent)?;
+    publish(path, &target)?;
+    if parent != folder { sync_directory(parent) } else { Ok(()) }
 }
 
 /// Removes files from `folder`. Names may come from a journal that was tampered with: none leads out of the folder.
 pub(crate) fn remove_files(folder: &Path, names: &[String]) {
-    for name in names.iter().filter(|name| is_plain_name(name)) {
+    for name in names.iter().filter(|name| is_inside(name)) {
         let _ = fs::remove_file(folder.join(name));
     }
 }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 use crate::collector::EmbeddingOptions;
 use crate::parquet_columns::{Shape, Values, columns};
 
-/// Name of file `number` of `n_files` below the data set's folder, like `data/train-00000-of-00042.parquet`.
-pub fn parquet_name(number: u64, n_files: u64) -> String {
-    format!("data/train-{number:05}-of-{n_files:05}.parquet")
+/// Name of file `number` below the data set's folder, like `data/train-00000.parquet`. It does not say how many there are, so
+/// that it is known before the last one is.
+pub fn parquet_name(number: u64) -> String {
+    format!("data/train-{number:05}.parquet")
 }
 
 /// The `README.md` of a data set of files named by [`parquet_name`]: the header that `datasets` and the Hub read, and what the

@@ -59,7 +59,7 @@ pub fn write_equal_shards(parts: &[(String, PathBuf)], count: ShardCount, folder
         shards.push(plan.write_shard(&parts, number, &folder.join(name))?);
     }
     let mut file = ReceiptWriter::create(&folder.join("manifest.json"))?;
-    write!(file, "{:#}\n", plan.manifest(parts.len(), &shards))?;
+    writeln!(file, "{:#}", plan.manifest(parts.len(), &shards))?;
     Ok(EqualShards { shards, documents, manifest: file.finish(plan.n_shards)? })
 }
 

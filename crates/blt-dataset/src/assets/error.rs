@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why an asset is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +56,9 @@ pub enum AssetError {
     /// A file in the cache is not what was put there.
     #[error("the cached file `{}` was changed and is taken out", .0.display())]
     Changed(PathBuf),
+    /// It was looked for before.
+    #[error(transparent)]
+    Known(Arc<AssetError>),
     /// What is wrong with one reference of a row.
     #[error("the asset `{reference}` is missing")]
     Of {
@@ -75,6 +79,7 @@ impl AssetError {
             }
             Self::Missing { .. } => Some("pass `--skip-missing-files` to leave such parts out"),
             Self::Of { source, .. } => source.hint(),
+            Self::Known(error) => error.hint(),
             _ => None,
         }
     }

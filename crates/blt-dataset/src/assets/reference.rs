@@ -86,31 +86,38 @@ impl fmt::Display for Reference {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relative(candidates) => write!(formatter, "{}", candidates.join("|")),
-            Self::Repository(RepoFile { repository: None, path }) => write!(formatter, "{path}"),
-            Self::Repository(RepoFile { repository: Some(repository), path }) => {
-                write!(formatter, "hf://{}/{}", repository.kind, repository.name)?;
-                repository.revision.iter().try_for_each(|revision| write!(formatter, "@{revision}"))?;
-                write!(formatter, "/{path}")
-            }
+            Self::Repository(file) => file.fmt(formatter),
             Self::Url(url) => write!(formatter, "{url}"),
         }
     }
 }
 
-/// Whether a text in a cell is likely to name a file: an address, a path below `images/` or `files/`, or a path of one word
-/// that ends like a picture, sound, film or document.
+impl fmt::Display for RepoFile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(repository) = &self.repository {
+            write!(formatter, "hf://{}/{}", repository.kind, repository.name)?;
+            repository.revision.iter().try_for_each(|revision| write!(formatter, "@{revision}"))?;
+            write!(formatter, "/")?;
+        }
+        write!(formatter, "{}", self.path)
+    }
+}
+
+/// Whether a text in a cell is likely to name a file: an address, a path below `images/` or `files/`, or a line that ends like
+/// the name of a picture, sound, film or document.
 pub fn looks_like_reference(text: &str) -> bool {
     const ENDINGS: &[&str] = &[
         "jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "wav", "flac", "mp3", "ogg", "opus", "m4a", "mp4",
         "webm", "mkv", "mov", "avi", "pdf", "docx", "xlsx", "pptx",
     ];
-    if text.is_empty() || text.len() > MAX_BYTES || text.contains(char::is_whitespace) {
+    if text.is_empty() || text.len() > MAX_BYTES || text.contains(char::is_control) {
         return false;
     }
+    let is_word = !text.contains(char::is_whitespace);
     let is_address = ["hf://", "http://", "https://"].iter().any(|scheme| text.starts_with(scheme));
     let is_below = text.starts_with("images/") || text.starts_with("files/");
     let ending = text.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
-    is_address || is_below || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+    (is_word && (is_address || is_below)) || ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
 }
 
 /// `[datasets/]owner/name[@revision]/path`; without a kind it is a model.
@@ -170,14 +177,15 @@ fn host_of(url: &str) -> Result<String, AssetError> {
     Ok(host.trim_end_matches('.').to_ascii_lowercase())
 }
 
-/// Fails unless the address's host, or one that it is below, is in `allowed`. Addresses in numbers have to be in it as such.
+/// Fails unless the address's host is in `allowed`, or below one that is in it as `*.example.org`.
 pub(super) fn check_host(url: &str, allowed: &[String]) -> Result<(), AssetError> {
     let host = host_of(url)?;
-    let is_number = host.parse::<IpAddr>().is_ok();
-    let is_allowed = allowed.iter().map(|allowed| allowed.to_ascii_lowercase()).any(|allowed| {
-        let is_below = host.strip_suffix(&allowed).is_some_and(|start| start.ends_with('.'));
-        host == allowed || (is_below && !is_number)
-    });
+    let is_number = host.parse::<IpAddr>().is_ok(); // nothing is below an address in numbers
+    let is_allowed =
+        allowed.iter().map(|allowed| allowed.to_ascii_lowercase()).any(|allowed| match allowed.strip_prefix("*.") {
+            Some(domain) => !is_number && host.strip_suffix(domain).is_some_and(|start| start.ends_with('.')),
+            None => host == allowed,
+        });
     if is_allowed { Ok(()) } else { Err(refused(url, HOST_NOT_ALLOWED)) }
 }
 
@@ -233,13 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn words_about_pictures_are_no_references() {
+        for text in ["images/x", "files/y.bin", "hf://a/b/c", "https://x.org", "a/b.JPG", "my picture.png"] {
+            assert!(looks_like_reference(text), "{text}");
+        }
+        for text in ["", "a cat", "see https://x.org", "images of cats", "a.b", "two\nlines.jpg"] {
+            assert!(!looks_like_reference(text), "{text}");
+        }
+    }
+
+    #[test]
     fn only_allowed_hosts_are_asked() {
-        let allowed = ["example.org".to_owned(), "1.2.3.4".to_owned()];
-        for url in ["https://example.org/x", "https://cdn.EXAMPLE.org:443/x", "http://1.2.3.4/x"] {
+        let allowed = ["example.org", "*.Example.net", "1.2.3.4", "*.0.0.1"].map(str::to_owned);
+        for url in ["https://EXAMPLE.org:443/x", "https://cdn.example.net/x", "http://1.2.3.4/x"] {
             check_host(url, &allowed).unwrap();
         }
         for url in [
-            "https://badexample.org/x",
+            "https://cdn.example.org/x",
+            "https://example.net/x",
+            "https://badexample.net/x",
             "http://127.0.0.1/",
             "http://169.254.169.254/latest",
             "http://[::1]/x",

@@ -20,11 +20,11 @@ pub(super) struct Store {
 
 /// A file in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Asset {
+pub(super) struct Asset {
     /// Its digest in hexadecimal digits.
-    pub sha256: String,
+    pub(super) sha256: String,
     /// Its length.
-    pub n_bytes: u64,
+    pub(super) n_bytes: u64,
 }
 
 #[derive(Serialize, Deserialize)]

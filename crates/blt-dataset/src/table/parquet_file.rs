@@ -26,8 +26,8 @@ use crate::read_at::ReadAt;
 const BATCH_BYTES: u64 = 4 << 20;
 const MAX_BATCH_ROWS: u64 = 1024;
 
-/// A larger row group is cut at its pages, where the file has an index of them.
-const LARGE_ROW_GROUP_BYTES: u64 = 128 << 20;
+/// A larger row group can be cut at its pages, where the file has an index of them.
+const LARGE_ROW_GROUP_BYTES: u64 = 8 << 20;
 
 /// The footer of a file.
 pub(super) struct Index {

@@ -196,5 +196,5 @@ fn the_card_lists_the_files_and_every_column() {
     for name in rows(&path)[0].keys() {
         assert!(card.contains(&format!("| `{name}` |")), "{name}");
     }
-    assert_eq!(parquet_name(7, 42), "data/train-00007-of-00042.parquet");
+    assert_eq!(parquet_name(7), "data/train-00007.parquet");
 }
