@@ -187,8 +187,8 @@ impl PlacedFile {
         let kind = kind.ok_or_else(|| file.wrong("its metadata name no chart"))?;
         let number = |key: &str| string(key).parse().map_err(|_| file.wrong(format!("its metadata have no `{key}`")));
         let equalizer = if file.info("chart_phi").is_some() {
-            let (cos_theta, phi) = (file.doubles("chart_cos_theta")?, file.doubles("chart_phi")?);
-            Some(Equalizer { n: number("chart_n")?, cos_theta, phi })
+            let (theta, phi) = (file.doubles("chart_theta")?, file.doubles("chart_phi")?);
+            Some(Equalizer { n: number("chart_n")?, theta, phi })
         } else {
             None
         };

@@ -131,7 +131,7 @@ impl Sphere<'_> {
             arrays.push(Array::f32("coherence01", &[n], coherence));
         }
         if let Some(equalizer) = &placement.chart.equalizer {
-            arrays.push(Array::f64("chart_cos_theta", &[equalizer.cos_theta.len()], &equalizer.cos_theta));
+            arrays.push(Array::f64("chart_theta", &[equalizer.theta.len()], &equalizer.theta));
             arrays.push(Array::f64("chart_phi", &[equalizer.phi.len()], &equalizer.phi));
         }
         arrays
