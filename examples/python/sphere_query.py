@@ -44,15 +44,14 @@ class Sphere:
         """`theta` and `phi` that the sphere's chart gives new embeddings, `[n, dim]`."""
         unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
         x, y, z = ((unit - self.arrays["chart_mean"]) @ self.arrays["chart_axes"].T).T
-        cos_theta, phi = z / np.sqrt(x * x + y * y + z * z), np.arctan2(y, x) % (2 * np.pi)
+        theta, phi = np.arctan2(np.hypot(x, y), z), np.arctan2(y, x) % (2 * np.pi)
         if "chart_phi" not in self.arrays:
-            return np.arccos(cos_theta), phi
+            return theta, phi
         # Spread as the fitted directions were: by the part of them that lies below, between knots.
         n, knots = int(self.meta["chart_n"]), len(self.arrays["chart_phi"])
-        ranks = np.rint(np.arange(knots) * (n - 1) / max(knots - 1, 1))
-        part = (ranks + 0.5) / n
-        cos_theta = 1 - 2 * np.interp(-cos_theta, -self.arrays["chart_theta"], part)
-        return np.arccos(cos_theta), 2 * np.pi * np.interp(phi, self.arrays["chart_phi"], part)
+        part = (np.rint(np.arange(knots) * (n - 1) / max(knots - 1, 1)) + 0.5) / n
+        below = np.interp(theta, self.arrays["chart_theta"], part)
+        return np.arccos(1 - 2 * below), 2 * np.pi * np.interp(phi, self.arrays["chart_phi"], part)
 
 
 def main(path: Path, patch: int) -> None:

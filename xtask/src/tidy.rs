@@ -61,7 +61,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-cuda",
             "blt-dataset",
             "blt-hf",
-            "blt-hf",
             "blt-ingest",
             "blt-mini",
             "blt-modalities",

@@ -208,7 +208,7 @@ pub(crate) struct FillArgs {
     /// Which way prominence goes
     #[arg(long, value_enum, default_value = "core", help_heading = "Radii")]
     pub(crate) radial_order: OrderArg,
-    /// Radii of core and rim, and with `--ebm` the number of steps, that belong together [default: dev]
+    /// Radii of core and rim, and with `--ebm` steps and temperatures, that belong together [default: dev]
     #[arg(long, value_enum, help_heading = "Radii")]
     pub(crate) scale: Option<ScaleArg>,
     /// Radius of the hollow core, `auto` by the number of patches [default: that of the scale]
@@ -255,7 +255,7 @@ pub(crate) struct FillArgs {
     /// With `--ebm`: number of steps [default: that of the scale, 120]
     #[arg(long, value_name = "N", help_heading = "Forces")]
     pub(crate) steps: Option<u32>,
-    /// With `--ebm`: temperatures of the first and last step [default: 0.01,0.0001]
+    /// With `--ebm`: temperatures of the first and last step [default: those of the scale, 0.01,0.0001]
     #[arg(long, value_name = "FIRST,LAST", value_delimiter = ',', num_args = 1, help_heading = "Forces")]
     pub(crate) annealing: Vec<f64>,
     /// With `--ebm`: accept or refuse each step, so that temperatures are kept exactly

@@ -137,7 +137,8 @@ impl FillArgs {
             ForcesArg::Code => Ebm::code(),
             ForcesArg::Text => Ebm::text(),
         };
-        ebm.n_steps = self.steps.unwrap_or(scale.n_steps);
+        ebm = ebm.scaled(scale);
+        ebm.n_steps = self.steps.unwrap_or(ebm.n_steps);
         if let [first, last] = *self.annealing {
             (ebm.first_temperature, ebm.last_temperature) = (first, last);
         }

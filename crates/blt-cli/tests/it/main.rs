@@ -8,6 +8,7 @@ mod errors;
 mod hub;
 mod interruption;
 mod runs;
+mod sphere;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
