@@ -1,6 +1,7 @@
 //! The project's own tasks. `cargo xtask test` is everything that must pass; `tidy` and `bench` are parts of the work.
 
 mod bench;
+mod clients;
 mod corpus;
 mod tidy;
 
@@ -27,6 +28,8 @@ enum Task {
     Tidy,
     /// Measure speed and memory
     Bench(bench::BenchArgs),
+    /// Have the libraries that users have read what we write
+    Clients,
     /// Check the decoders: fixtures against foreign tools, public files, and damaged ones
     Corpus(corpus::CorpusArgs),
 }
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
         Task::Test => test(),
         Task::Tidy => tidy::check(),
         Task::Bench(args) => bench::run(&args),
+        Task::Clients => clients::run(),
         Task::Corpus(args) => corpus::run(&args),
     };
     match result {

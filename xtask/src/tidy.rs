@@ -49,7 +49,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-sphere", &[]),
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
-    ("blt-ingest", &["blt-core", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
+    ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
         &[
@@ -57,6 +57,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-core",
             "blt-cpu",
             "blt-cuda",
+            "blt-dataset",
+            "blt-hf",
             "blt-hf",
             "blt-ingest",
             "blt-mini",

@@ -90,6 +90,13 @@ impl ModelConfig {
         config.and_then(Self::checked).map_err(|reason| CheckpointError::Config { origin: origin.to_owned(), reason })
     }
 
+    /// The configuration of the published 100M model.
+    pub fn published() -> Self {
+        let text = r#"{"args": {"dim": 768, "n_layers": 14, "n_heads": 12, "max_seqlen": 8192, "sliding_window": 512,
+            "attn_bias_type": "local_block_causal"}}"#;
+        Self::from_json(text, "the published configuration").expect("it is one")
+    }
+
     /// The configuration in the `{"args": {...}}` form, from which [`from_json`](Self::from_json) reads an equal one.
     pub fn to_json(&self) -> String {
         // The width rule is inverted by making `multiple_of` carry the width: int(8 * dim / 3) * multiplier < width.

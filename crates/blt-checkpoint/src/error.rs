@@ -45,6 +45,14 @@ pub enum CheckpointError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file is no record of this model.
+    #[error("`{origin}` is not a Burn record of an entropy model: {reason}")]
+    Record {
+        /// File name.
+        origin: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Tensors that the configuration asks for are not in the file.
     #[error("`{origin}` lacks {count} tensor(s) of this model, first `{name}`")]
     Missing {
@@ -110,7 +118,7 @@ impl CheckpointError {
             ),
             Self::NoConfig { .. } => Some("put the model's `config.json` into the same directory as its weights"),
             Self::Missing { .. } | Self::Shape { .. } => Some("check that `config.json` belongs to these weights"),
-            Self::Safetensors { .. } | Self::Hash { .. } => {
+            Self::Safetensors { .. } | Self::Record { .. } | Self::Hash { .. } => {
                 Some("the file may be cut short or damaged; fetch it again")
             }
             _ => None,

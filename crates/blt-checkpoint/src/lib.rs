@@ -2,7 +2,7 @@
 //!
 //! Every tensor's name, shape and number type is checked before any is read, and nothing in the file is trusted: not its
 //! header's size, not its offsets. Two layouts are known, that of the original checkpoint and that of a transformers
-//! BLT checkpoint (`model.patcher.*`); both come out under the original's names.
+//! BLT checkpoint (`model.patcher.*`); both come out under the original's names. Records of Burn up to 0.19 (`.mpk`) are read, too.
 //!
 //! ```no_run
 //! let checkpoint = blt_checkpoint::Checkpoint::open("path/to/model".as_ref())?;
@@ -19,6 +19,8 @@
 mod config;
 mod error;
 mod layout;
+mod message_pack;
+mod record;
 mod rotary;
 mod safetensors_file;
 mod visibility;
@@ -28,6 +30,6 @@ pub use config::{AttentionScope, ModelConfig, PUBLISHED_THRESHOLD, Patching};
 pub use error::CheckpointError;
 pub use layout::{Layout, TensorSpec, expected_tensors};
 pub use rotary::RotaryTable;
-pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo};
+pub use safetensors_file::{Checkpoint, SafetensorsFile, Storage, TensorInfo, record_in};
 pub use visibility::Visibility;
 pub use write::{StoredDtype, safetensors_bytes};

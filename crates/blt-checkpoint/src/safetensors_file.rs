@@ -21,6 +21,13 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 pub enum Storage {
     /// Inside the program.
     Static(&'static [u8]),
+    /// Made from a file of another format.
+    Converted {
+        /// Safetensors bytes.
+        bytes: Vec<u8>,
+        /// Hash of that file.
+        sha256: [u8; 32],
+    },
     /// On disk; read piece by piece, so no more than one tensor is held at a time.
     File(Mutex<File>),
 }
@@ -29,17 +36,15 @@ impl Storage {
     fn n_bytes(&self) -> io::Result<u64> {
         match self {
             Storage::Static(bytes) => Ok(bytes.len() as u64),
+            Storage::Converted { bytes, .. } => Ok(bytes.len() as u64),
             Storage::File(file) => Ok(lock(file).metadata()?.len()),
         }
     }
 
     fn read_at(&self, offset: u64, n_bytes: usize) -> io::Result<Vec<u8>> {
         match self {
-            Storage::Static(bytes) => usize::try_from(offset)
-                .ok()
-                .and_then(|start| bytes.get(start..start.checked_add(n_bytes)?))
-                .map(<[u8]>::to_vec)
-                .ok_or_else(|| io::ErrorKind::UnexpectedEof.into()),
+            Storage::Static(bytes) => part(bytes, offset, n_bytes),
+            Storage::Converted { bytes, .. } => part(bytes, offset, n_bytes),
             Storage::File(file) => {
                 let mut file = lock(file);
                 file.seek(SeekFrom::Start(offset))?;
@@ -54,6 +59,7 @@ impl Storage {
         let mut hasher = Sha256::new();
         match self {
             Storage::Static(bytes) => hasher.update(bytes),
+            Storage::Converted { sha256, .. } => return Ok(*sha256),
             Storage::File(file) => {
                 let mut file = lock(file);
                 file.seek(SeekFrom::Start(0))?;
@@ -68,6 +74,13 @@ impl Storage {
         }
         Ok(hasher.finalize().into())
     }
+}
+
+/// `n_bytes` of `bytes` from `offset` on.
+fn part(bytes: &[u8], offset: u64, n_bytes: usize) -> io::Result<Vec<u8>> {
+    let start = usize::try_from(offset).ok();
+    let part = start.and_then(|start| bytes.get(start..start.checked_add(n_bytes)?));
+    part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
 }
 
 fn lock(file: &Mutex<File>) -> std::sync::MutexGuard<'_, File> {
@@ -223,29 +236,40 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Opens a directory with `model.safetensors` and `config.json`, or a `.safetensors` file with `config.json` beside it.
+    /// Opens a directory with `config.json` and `model.safetensors`, or without the latter a record ([`open_record`](Self::open_record))
+    /// called `model.mpk` or the only one there; or a weights file with `config.json` beside it, by its ending.
     ///
     /// # Errors
     ///
     /// Fails when a file is absent or malformed and when a tensor is missing or does not fit the configuration.
     pub fn open(path: &Path) -> Result<Self, CheckpointError> {
         let weights = if path.is_dir() { path.join("model.safetensors") } else { path.to_owned() };
-        let config_path = weights.with_file_name("config.json");
+        if weights.extension().is_some_and(|extension| extension == "mpk") {
+            return Self::open_record(&weights);
+        }
+        if path.is_dir()
+            && !weights.exists()
+            && let Some(record) = record_in(path)
+        {
+            return Self::open_record(&record);
+        }
         // The weights come first: naming a missing directory is more use than naming the file in it.
         let file = SafetensorsFile::open(&weights)?;
-        let text = match std::fs::read_to_string(&config_path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(CheckpointError::NoConfig { path: weights });
-            }
-            Err(source) => return Err(CheckpointError::Open { path: config_path, source }),
-        };
-        let config = ModelConfig::from_json(&text, &config_path.display().to_string())?;
+        let config = read_config(&weights)?.ok_or_else(|| CheckpointError::NoConfig { path: weights.clone() })?;
         let fallback = weights.parent().and_then(Path::file_name).map_or_else(
             || PathBuf::from(&weights).display().to_string(),
             |directory| PathBuf::from(directory).display().to_string(),
         );
         Self::new(file, config, fallback)
+    }
+
+    /// The checkpoint under another name, unless its configuration gives one.
+    #[must_use]
+    pub fn or_named(mut self, name: &str) -> Self {
+        if self.config.name.is_none() {
+            name.clone_into(&mut self.name);
+        }
+        self
     }
 
     /// A checkpoint inside the program: safetensors bytes whose sha256 must be `sha256` (64 hexadecimal digits) and the
@@ -264,7 +288,11 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
-    fn new(file: SafetensorsFile, config: ModelConfig, fallback_name: String) -> Result<Self, CheckpointError> {
+    pub(crate) fn new(
+        file: SafetensorsFile,
+        config: ModelConfig,
+        fallback_name: String,
+    ) -> Result<Self, CheckpointError> {
         let transformers = file.tensors.keys().any(|name| name.starts_with(Layout::Transformers.prefix()));
         let layout = if transformers { Layout::Transformers } else { Layout::Original };
         let expected = expected_tensors(&config);
@@ -306,7 +334,15 @@ impl Checkpoint {
         &self.name
     }
 
-    /// The file.
+    /// The format of the file that was opened.
+    pub fn format(&self) -> &'static str {
+        match self.file.storage {
+            Storage::Converted { .. } => "Burn record (named MessagePack)",
+            Storage::Static(_) | Storage::File(_) => "safetensors",
+        }
+    }
+
+    /// The file; of a record, what was made of it.
     pub fn file(&self) -> &SafetensorsFile {
         &self.file
     }
@@ -347,4 +383,25 @@ impl Checkpoint {
             None => Ok(values),
         }
     }
+}
+
+/// The `config.json` beside `weights`, if there is one.
+pub(crate) fn read_config(weights: &Path) -> Result<Option<ModelConfig>, CheckpointError> {
+    let path = weights.with_file_name("config.json");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => ModelConfig::from_json(&text, &path.display().to_string()).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(CheckpointError::Open { path, source }),
+    }
+}
+
+/// The record in a folder: `model.mpk`, else the only one.
+pub fn record_in(folder: &Path) -> Option<PathBuf> {
+    let usual = folder.join("model.mpk");
+    if usual.exists() {
+        return Some(usual);
+    }
+    let entries = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut records = entries.filter(|path| path.extension().is_some_and(|extension| extension == "mpk"));
+    records.next().filter(|_| records.next().is_none())
 }

@@ -8,6 +8,7 @@ use blt_ingest::{Encoding, Mode, ProminencePool};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
+use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
 use crate::failure::Failure;
 
@@ -285,7 +286,7 @@ pub(crate) enum PatchFormat {
 #[derive(Debug, Args)]
 pub(crate) struct IngestArgs {
     /// Files and folders; `-` for standard input
-    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "quant_stats"], value_hint = ValueHint::AnyPath)]
+    #[arg(value_name = "PATH", required_unless_present_any = ["files", "inputs", "text", "huggingface_dataset", "preset", "quant_stats"], value_hint = ValueHint::AnyPath)]
     pub(crate) paths: Vec<PathBuf>,
     /// A file
     #[arg(long = "file", short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -305,6 +306,8 @@ pub(crate) struct IngestArgs {
     /// At most so many sources
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+    #[command(flatten)]
+    pub(crate) dataset: DatasetArgs,
 
     /// Folder of the outputs
     #[arg(long, short, alias = "output-dir", value_name = "DIR", default_value = "ingest_output", value_hint = ValueHint::DirPath, help_heading = "Output")]
@@ -315,9 +318,15 @@ pub(crate) struct IngestArgs {
     /// Form of the outputs
     #[arg(long, value_enum, default_value = "safetensors", help_heading = "Output")]
     pub(crate) output_format: OutputFormat,
-    /// Sources in a WebDataset shard [default: 1000]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    /// Sources in a WebDataset shard [default: 1000] or a Parquet file [default: 10000]
+    #[arg(long, alias = "sources-per-shard", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
     pub(crate) webdataset_shard_size: Option<u32>,
+    /// Cut all patches into so many equal shards, too, for training on many devices (JAX)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    pub(crate) num_shards: Option<u32>,
+    /// ... or into as many as it takes for none to have more than about so many tokens
+    #[arg(long, value_name = "TOKENS", conflicts_with = "num_shards", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]
+    pub(crate) shard_size: Option<u64>,
     /// How WebDataset shards are compressed [default: gzip]
     #[arg(long, value_enum, help_heading = "Output")]
     pub(crate) webdataset_compression: Option<CompressionArg>,
@@ -343,7 +352,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, help_heading = "Output")]
     pub(crate) dry_run: bool,
     /// Decode and check every source without a model, print a JSON object for each, and write nothing
-    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
+    #[arg(long, conflicts_with_all = ["output", "external_drive", "output_format", "webdataset_shard_size", "webdataset_compression", "num_shards", "shard_size", "embeddings", "embedding_dtype", "embedding_dims", "export_json", "resume", "overwrite", "dry_run", "entropy_histogram", "batch_stats", "profile", "quant_stats", "prefetch_buffer", "model", "backend", "device", "dtype", "quantize", "instructions", "PatchingArgs"], help_heading = "Output")]
     pub(crate) decode_only: bool,
 
     /// Write the distribution of all entropies as JSON
@@ -384,6 +393,8 @@ pub(crate) enum OutputFormat {
     /// Tar shards of many sources, and one hypergraph a shard
     #[value(name = "webdataset")]
     WebDataset,
+    /// Parquet files in the form of a Hugging Face data set, and one hypergraph a file
+    Parquet,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

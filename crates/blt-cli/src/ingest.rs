@@ -54,7 +54,11 @@ enum Sources {
 
 fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    if let Some(found) = args.dataset.find(args.limit, args.external_drive.as_deref())? {
+        options.inputs.push(Input::Dataset(found.input));
+        options.settings.extend(found.settings);
+    }
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
         let mut report = String::new();
@@ -93,6 +97,9 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
 
 /// Decodes and checks every source, without a model and without outputs.
 fn decode_only(args: &IngestArgs) -> Result<Ending, Failure> {
+    if args.dataset.is_named() {
+        return Err(Failure::usage("`--decode-only` is for files and text, not for datasets"));
+    }
     refuse_unused(args)?;
     let mut options = IngestOptions::new(inputs(args), Path::new(""), Encoding::global(0.0), 0);
     options.modalities = args.decoding.modalities()?;
@@ -195,6 +202,10 @@ fn options(args: &IngestArgs, model: &LoadedModel) -> Result<IngestOptions, Fail
             dims,
         },
         form: form(args),
+        equal_shards: match (args.num_shards, args.shard_size) {
+            (Some(n), _) => Some(ShardCount::Shards(u64::from(n))),
+            (None, size) => size.map(ShardCount::Tokens),
+        },
         modalities: args.decoding.modalities()?,
         modality: args.decoding.modality.modality(),
         limits: args.decoding.limits(),
@@ -225,6 +236,10 @@ fn form(args: &IngestArgs) -> Form {
             }),
             sources_per_shard: args.webdataset_shard_size.unwrap_or(1000) as usize,
         }),
+        OutputFormat::Parquet => Form::Shards(Shards {
+            format: ShardFormat::Parquet,
+            sources_per_shard: args.webdataset_shard_size.unwrap_or(10_000) as usize,
+        }),
     }
 }
 
@@ -243,12 +258,17 @@ fn refuse_unused(args: &IngestArgs) -> Result<(), Failure> {
     let idle_tokenizer = decoding.tokenizer.is_some() && decoding.text_segments != Some(SegmentsArg::Tokens);
     #[cfg(not(feature = "tokenizers"))]
     let idle_tokenizer = false;
+    if let Some(option) = args.dataset.idle() {
+        return Err(Failure::usage(format!("`{option}` has no effect without `--huggingface-dataset`")));
+    }
     for (is_unused, option, reason) in [
         (no_embeddings && args.embedding_dtype.is_some(), "--embedding-dtype", "`--embeddings none`"),
         (no_embeddings && args.embedding_dims.is_some(), "--embedding-dims", "`--embeddings none`"),
         (no_text && decoding.text_segments.is_some(), "--text-segments", "a `--modality` that is no text"),
         (no_text && decoding.text_views.is_some(), "--text-views", "a `--modality` that is no text"),
-        (!webdataset && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", OTHER_FORMAT),
+        (!shards && args.webdataset_shard_size.is_some(), "--webdataset-shard-size", "`--output-format safetensors`"),
+        (shards && args.num_shards.is_some(), "--num-shards", "an `--output-format` that is not `safetensors`"),
+        (shards && args.shard_size.is_some(), "--shard-size", "an `--output-format` that is not `safetensors`"),
         (!webdataset && args.webdataset_compression.is_some(), "--webdataset-compression", OTHER_FORMAT),
         (shards && args.export_json, "--export-json", "outputs that hold many sources"),
         (shards && args.entropy_histogram, "--entropy-histogram", "outputs that hold many sources"),
@@ -335,8 +355,8 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn planned(&self, n_sources: usize, n_bytes: u64) {
-        self.n_sources.store(n_sources as u64, Ordering::Relaxed);
+    fn planned(&self, n_sources: Option<u64>, n_bytes: u64) {
+        self.n_sources.store(n_sources.unwrap_or(0), Ordering::Relaxed);
         self.bar.set_length(n_bytes);
         if let Some(folder) = &self.record_in
             && let Err(failure) = crate::runs::record_start(folder)
@@ -351,7 +371,10 @@ impl Observer for Progress {
 
     fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
         let n_ended = self.n_ended.fetch_add(1, Ordering::Relaxed) + 1;
-        self.bar.set_message(format!("{n_ended}/{}", self.n_sources.load(Ordering::Relaxed)));
+        self.bar.set_message(match self.n_sources.load(Ordering::Relaxed) {
+            0 => n_ended.to_string(),
+            n => format!("{n_ended}/{n}"),
+        });
         match outcome {
             Outcome::Failed(error) => {
                 self.bar.suspend(|| to_stderr(&format!("failed: {}: {}", source.source, error.chain())));
@@ -422,6 +445,12 @@ fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) ->
         };
         let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
+    for input in &plan.datasets {
+        let plan = input.dataset().plan();
+        let rows = plan.n_rows().map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string());
+        let (files, bytes) = (plan.files.len(), plan.n_bytes());
+        let _ = writeln!(report, "dataset\t{bytes}\t{rows} rows in {files} files\t{}", input.name());
+    }
     Ok(())
 }
 
@@ -429,7 +458,7 @@ fn describe_sizes(report: &mut String, plan: &Plan) {
     let mut sizes: Vec<u64> = plan.sources.iter().map(|source| source.n_bytes).collect();
     sizes.sort_unstable();
     let n = sizes.len();
-    let _ = writeln!(report, "sources {n}, bytes {}", plan.n_bytes());
+    let _ = writeln!(report, "sources {n}, bytes {}", sizes.iter().sum::<u64>());
     if n == 0 {
         return;
     }

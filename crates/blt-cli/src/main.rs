@@ -1,11 +1,13 @@
 //! `blt-cli`: segments any bytes into entropy patches. Arguments, printing and exit codes; the work is in the libraries.
 
 mod args;
+mod dataset;
 mod decoding;
 mod doctor;
 mod engine;
 mod failure;
 mod formats;
+mod hub;
 mod ingest;
 mod inspect;
 mod model;

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use blt_ingest::{IngestError, Journal, OutputFile, Row, Status};
+use blt_ingest::{Journal, OutputFile, Row, Status};
 use clap::Parser;
 use serde_json::json;
 
@@ -162,10 +162,10 @@ fn unreadable(path: &Path, error: impl std::error::Error + 'static) -> Failure {
 /// What is wrong with a file, if anything.
 fn problem_of(folder: &Path, file: &OutputFile) -> Option<String> {
     // A journal may come from anyone: it is not led out of the folder.
-    if Path::new(&file.name).file_name() != Some(file.name.as_ref()) {
+    if !Path::new(&file.name).components().all(|part| matches!(part, Component::Normal(_))) {
         return Some("its name leads out of the folder".to_owned());
     }
-    match OutputFile::read(folder, &file.name) {
+    match OutputFile::read(&folder.join(&file.name)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some("it is missing".to_owned()),
         Err(error) => Some(format!("it cannot be read: {error}")),
         Ok(found) if found.n_bytes != file.n_bytes => {
@@ -184,6 +184,7 @@ fn strays(folder: &Path, known: &HashSet<&str>) -> io::Result<Vec<String>> {
     for entry in fs::read_dir(folder)? {
         let name = PathBuf::from(entry?.file_name());
         let Some(name) = name.to_str() else { continue };
+        // Beside the journal's own there is the projection of embeddings, which belongs to the run.
         if !known.contains(name) && ENDINGS.iter().any(|ending| name.ends_with(ending)) {
             strays.push(name.to_owned());
         }

@@ -68,13 +68,18 @@ pub(crate) fn load(
         SourceKind::File(path) => LoadedSource::open(path, max_bytes, in_memory)?,
         SourceKind::Text(text) => LoadedSource::from_bytes(text.clone().into_bytes()),
         SourceKind::Stdin => {
-            // Kept in a file, so that it can be read more than once whatever its size.
+            // Kept in a file, so that it can be loaded and read more than once whatever its size.
             let path = scratch.join("stdin");
-            let copied = File::create(&path)
-                .and_then(|mut file| io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file));
-            copied.map_err(SourceError::Read)?;
+            if !path.exists() {
+                let copied = File::create(&path).and_then(|mut file| {
+                    io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file)
+                });
+                copied.map_err(SourceError::Read)?;
+            }
             LoadedSource::open(&path, max_bytes, in_memory)?
         }
+        // It was handed over with its bytes, or with an error.
+        SourceKind::Row => return Err(SourceError::Read(io::Error::other("the row was not read"))),
         SourceKind::Skip(reason) => return Ok(Err(reason)),
         SourceKind::Unreadable(error) => return Err(retold(error)),
     }))
@@ -89,7 +94,7 @@ pub(crate) fn decode(
 ) -> Result<Decoded, SourceError> {
     let path = content.path();
     let hint = Hint { name: &planned.name, path: path.as_deref(), ..Hint::default() };
-    let modality = options.modality;
+    let modality = options.modality.or(planned.modality);
     options.modalities.decode_unless(cancelled, content.reader(), &hint, modality, &options.limits).map_err(|error| {
         match error {
             DecodeError::Cancelled => SourceError::Encode(EncodeError::Cancelled),

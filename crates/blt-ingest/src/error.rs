@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use blt_core::DecodeError;
+use blt_dataset::{AssetError, TableError};
+use blt_output::FitError;
 use blt_sidecar::SidecarError;
 
 use crate::encode::EncodeError;
@@ -49,6 +51,9 @@ pub enum IngestError {
     /// The folder was made by something else, or by another version.
     #[error("`{}` is not a journal of this version", .0.display())]
     NotAJournal(PathBuf),
+    /// No projection could be fitted for the embeddings.
+    #[error("embeddings cannot be reduced")]
+    Projection(#[source] FitError),
     /// The folder holds outputs made with other settings.
     #[error("the output folder was made with other settings: {}", .0.join(", "))]
     Settings(Vec<String>),
@@ -71,6 +76,7 @@ impl IngestError {
             Self::Settings(_) | Self::NotAJournal(_) => {
                 Some("choose another `--output`, or pass `--overwrite` to replace what is there")
             }
+            Self::Projection(FitError::TooFew { .. }) => Some("ask for fewer `--embedding-dims`, or give more input"),
             Self::Locked(_) => Some("wait for it to finish, or choose another `--output`"),
             _ => None,
         }
@@ -84,6 +90,15 @@ pub enum SourceError {
     /// It could not be opened or read.
     #[error("cannot read it")]
     Read(#[source] io::Error),
+    /// A row of a dataset could not be read.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A file that a row names is not to be had.
+    #[error("a file that it names is missing")]
+    Asset(#[source] Box<AssetError>),
+    /// A row names a file, and only bytes are taken.
+    #[error("it names the file `{0}`, and files that rows name are not looked up here")]
+    Reference(String),
     /// It could not be decoded.
     #[error(transparent)]
     Decode(#[from] DecodeError),

@@ -63,10 +63,13 @@ fn with_hash(start: &str, hashed: &str, n_bytes: usize) -> String {
     format!("{start}@{hash}")
 }
 
-/// Whether `name` names something directly inside a folder.
-pub(crate) fn is_plain_name(name: &str) -> bool {
-    let mut components = Path::new(name).components();
-    matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == name)
+/// Whether `name` names something inside a folder, with `/` between names.
+pub(crate) fn is_inside(name: &str) -> bool {
+    let is_plain = |part: &str| {
+        let mut components = Path::new(part).components();
+        matches!((components.next(), components.next()), (Some(Component::Normal(only)), None) if only == part)
+    };
+    name.split('/').all(is_plain)
 }
 
 /// `path` as text, the same for the same path and for no other: control characters and bytes that are not UTF-8 as

@@ -98,13 +98,13 @@ pub struct OutputFile {
 }
 
 impl OutputFile {
-    /// The file `name` in `folder` as it is now.
+    /// The file at `path` as it is now, named by its last part.
     ///
     /// # Errors
     ///
     /// Fails when it cannot be read.
-    pub fn read(folder: &Path, name: &str) -> io::Result<Self> {
-        let mut file = File::open(folder.join(name))?;
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let mut file = File::open(path)?;
         let mut hasher = Sha256::new();
         let (mut n_bytes, mut buffer) = (0, vec![0; 1 << 18]);
         loop {
@@ -116,7 +116,8 @@ impl OutputFile {
                 }
             }
         }
-        Ok(Self { name: name.to_owned(), n_bytes, sha256: hex(&hasher.finalize()) })
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(Self { name, n_bytes, sha256: hex(&hasher.finalize()) })
     }
 }
 
@@ -253,6 +254,16 @@ impl Journal {
     /// The row with the id `id`.
     pub(crate) fn by_id(&self, id: &str) -> Result<Option<Row>, IngestError> {
         self.one("SELECT * FROM source WHERE id = ?1", id)
+    }
+
+    /// Ids of the sources that have files of their own with this ending, and the files, by id.
+    pub(crate) fn outputs_ending(&self, ending: &str) -> Result<Vec<(String, String)>, IngestError> {
+        let rows = self.rows()?.into_iter();
+        let files = rows.filter_map(|row| {
+            let file = row.outputs.into_iter().find(|name| name.ends_with(ending))?;
+            Some((row.id, file))
+        });
+        Ok(files.collect())
     }
 
     /// Every file that was published, by name.

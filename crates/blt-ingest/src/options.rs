@@ -1,17 +1,19 @@
 //! What a run does.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use blt_core::{Limits, Modality};
 use blt_modalities::{Modalities, TextSegments};
-use blt_output::EmbeddingOptions;
+use blt_output::{EmbeddingOptions, ShardCount};
 use blt_patcher::Rule;
 
 use crate::encode::{Encoding, Mode, ProminencePool};
+use crate::sequence::DatasetInput;
 use crate::shards::Shards;
 
 /// Something to ingest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Input {
     /// A file, or a folder with everything below it.
     Path(PathBuf),
@@ -19,6 +21,8 @@ pub enum Input {
     Text(String),
     /// Standard input.
     Stdin,
+    /// The rows of this dataset.
+    Dataset(Arc<DatasetInput>),
 }
 
 /// How outputs hold sources.
@@ -43,6 +47,8 @@ pub struct IngestOptions {
     pub embeddings: EmbeddingOptions,
     /// How outputs hold sources.
     pub form: Form,
+    /// Whether the patches of all sources are cut into equal shards, too, for training on many devices.
+    pub equal_shards: Option<ShardCount>,
     /// The decoders and their options.
     pub modalities: Modalities,
     /// What every source is read as; `None`: what it looks like.
@@ -80,6 +86,7 @@ impl IngestOptions {
             encoding,
             embeddings: EmbeddingOptions::new(dim),
             form: Form::Documents,
+            equal_shards: None,
             modalities: Modalities::default(),
             modality: None,
             limits: Limits::default(),

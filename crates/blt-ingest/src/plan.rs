@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use blt_core::Modality;
 use ignore::WalkBuilder;
 use ignore::gitignore::GitignoreBuilder;
 
@@ -12,6 +13,7 @@ use crate::error::{IngestError, MissingInput, SourceError};
 use crate::id::{id_of_other_source, id_of_path, path_text};
 use crate::journal::Journal;
 use crate::options::{IngestOptions, Input};
+use crate::sequence::DatasetInput;
 
 /// Where a source's bytes come from, or why there are none.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub enum SourceKind {
     Text(String),
     /// Standard input.
     Stdin,
+    /// A row of a dataset; its bytes come with it.
+    Row,
     /// Nothing to ingest, and why.
     Skip(&'static str),
     /// It cannot be read, and why.
@@ -39,6 +43,8 @@ pub struct PlannedSource {
     pub name: String,
     /// Its size when it was listed, in bytes; 0 where that is not known.
     pub n_bytes: u64,
+    /// What it is read as, where that is known beforehand.
+    pub modality: Option<Modality>,
     /// Its bytes.
     pub kind: SourceKind,
 }
@@ -46,14 +52,27 @@ pub struct PlannedSource {
 /// Every source of a run, in the order in which they are worked on.
 #[derive(Debug, Default)]
 pub struct Plan {
-    /// Each once.
+    /// Files, texts and standard input, each once.
     pub sources: Vec<Arc<PlannedSource>>,
+    /// Datasets; their rows come after those.
+    pub datasets: Vec<Arc<DatasetInput>>,
+    /// No more sources than these.
+    pub limit: Option<usize>,
 }
 
 impl Plan {
-    /// Sum of the sizes in bytes.
+    /// Sum of the sizes in bytes; of datasets those of the parts of their files that are read.
     pub fn n_bytes(&self) -> u64 {
-        self.sources.iter().map(|source| source.n_bytes).sum()
+        let of_datasets = self.datasets.iter().map(|input| input.dataset().plan().n_bytes());
+        self.sources.iter().map(|source| source.n_bytes).chain(of_datasets).fold(0, u64::saturating_add)
+    }
+
+    /// Number of sources, where every dataset says how many rows it has: at least so many, as a row may have several
+    /// contents.
+    pub fn n_sources(&self) -> Option<u64> {
+        let rows: Option<u64> = self.datasets.iter().map(|input| input.dataset().plan().n_rows()).sum();
+        let n = rows? + self.sources.len() as u64;
+        Some(self.limit.map_or(n, |limit| n.min(limit as u64)))
     }
 }
 
@@ -65,6 +84,7 @@ impl Plan {
 pub(crate) fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result<Plan, IngestError> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
+    let mut datasets = Vec::new();
     let mut n_texts = 0;
     for input in &options.inputs {
         match input {
@@ -75,6 +95,7 @@ pub(crate) fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result
                 let name = format!("--text #{n_texts}");
                 found.push(Found::new(&name, &name, &id, text.len() as u64, SourceKind::Text(text.clone())));
             }
+            Input::Dataset(dataset) => datasets.push(Arc::clone(dataset)),
             Input::Path(path) => match fs::metadata(path) {
                 Ok(metadata) if metadata.is_dir() => walk(path, options, &mut found)?,
                 Ok(metadata) => {
@@ -96,7 +117,7 @@ pub(crate) fn plan(options: &IngestOptions, journal: Option<&Journal>) -> Result
     if let Some(limit) = options.limit {
         sources.truncate(limit);
     }
-    Ok(Plan { sources })
+    Ok(Plan { sources, datasets, limit: options.limit })
 }
 
 /// A source before its id is known to be unique.
@@ -239,7 +260,7 @@ fn name_all(found: Vec<Found>, journal: Option<&Journal>) -> Result<Vec<Arc<Plan
             _ => id,
         };
         taken.insert(id.clone());
-        sources.push(Arc::new(PlannedSource { id, source, name, n_bytes, kind }));
+        sources.push(Arc::new(PlannedSource { id, source, name, n_bytes, modality: None, kind }));
     }
     Ok(sources)
 }

@@ -11,6 +11,7 @@ use crate::error::IngestError;
 use crate::journal::{Journal, Row, Status};
 use crate::plan::{Plan, PlannedSource};
 use crate::run::Outcome;
+use crate::sequence::{Item, Sequence};
 use crate::shards::{Arrival, Place, Shards};
 use crate::source::LoadedSource;
 use crate::work::{Batch, Ended, Work, hex};
@@ -54,23 +55,19 @@ impl Reader<'_> {
     ///
     /// Fails when the journal cannot be read.
     pub(crate) fn read_documents(self) -> Result<(), IngestError> {
-        for planned in &self.plan.sources {
+        for item in Sequence::new(self.plan) {
             if self.work.is_stopped() {
                 return Ok(());
             }
-            let row = self.journal.by_id(&planned.id)?;
+            let row = self.journal.by_id(&item.planned.id)?;
+            let planned = Arc::clone(&item.planned);
             let sent = if self.is_passed_over(row.as_ref()) {
-                self.work.observer.advanced(planned.n_bytes);
-                self.end(resumed(planned))
+                self.end(self.resumed(&planned))
             } else {
-                match self.read(planned) {
-                    Read::Content(content) if self.is_done(row.as_ref(), &content) => {
-                        self.work.observer.advanced(content.n_bytes);
-                        self.end(resumed(planned))
-                    }
+                match self.read(item) {
+                    Read::Content(content) if self.is_done(row.as_ref(), &content) => self.end(self.resumed(&planned)),
                     Read::Content(content) => {
-                        let loaded = Loaded { planned: Arc::clone(planned), content, place: Place::default() };
-                        self.to_workers.send(loaded).map_err(|_| Stopped)
+                        self.to_workers.send(Loaded { planned, content, place: Place::default() }).map_err(|_| Stopped)
                     }
                     Read::Ended(ended) => self.end(ended),
                 }
@@ -83,7 +80,7 @@ impl Reader<'_> {
     }
 
     /// Sources that share outputs: so many consecutive ones make a shard. A shard is passed over if all of it is done, and
-    /// made anew otherwise.
+    /// made anew otherwise. Returns how many there are, once all have been read.
     ///
     /// # Errors
     ///
@@ -93,37 +90,56 @@ impl Reader<'_> {
         shards: &Shards,
         permits: &Receiver<()>,
         to_shards: &Sender<Arrival>,
-    ) -> Result<(), IngestError> {
-        let mut order = 0;
-        for (number, sources) in self.plan.sources.chunks(shards.sources_per_shard).enumerate() {
-            if self.is_shard_done(sources, &shards.names(number as u64))? {
-                for planned in sources {
-                    self.work.observer.advanced(planned.n_bytes);
-                    if self.end(resumed(planned)).is_err() {
-                        return Ok(());
+    ) -> Result<Option<u64>, IngestError> {
+        let mut sequence = Sequence::new(self.plan);
+        let mut place = Place::default();
+        loop {
+            let start = sequence.position();
+            if let Some(sources) = self.done_shard(&mut sequence, shards, place.shard)? {
+                let n_sources = sources.len();
+                for planned in &sources {
+                    if self.end(self.resumed(planned)).is_err() {
+                        return Ok(None);
                     }
+                }
+                place.shard += u64::from(n_sources > 0);
+                if n_sources < shards.sources_per_shard {
+                    return Ok(Some(place.shard));
                 }
                 continue;
             }
-            for (i, planned) in sources.iter().enumerate() {
-                let place = Place { order, shard: number as u64, is_last: i + 1 == sources.len() };
-                order += 1;
+            sequence.seek(start);
+            let mut n_sources = 0;
+            while n_sources < shards.sources_per_shard
+                && let Some(item) = sequence.next()
+            {
+                let planned = Arc::clone(&item.planned);
                 if self.await_permit(permits).is_err() {
-                    return Ok(());
+                    return Ok(None);
                 }
-                let sent = match self.read(planned) {
-                    Read::Content(content) => self
-                        .to_workers
-                        .send(Loaded { planned: Arc::clone(planned), content, place })
-                        .map_err(|_| Stopped),
+                let sent = match self.read(item) {
+                    Read::Content(content) => {
+                        self.to_workers.send(Loaded { planned, content, place }).map_err(|_| Stopped)
+                    }
                     Read::Ended(ended) => to_shards.send(Arrival::ended(place, ended)).map_err(|_| Stopped),
                 };
                 if sent.is_err() {
-                    return Ok(());
+                    return Ok(None);
                 }
+                n_sources += 1;
+                place.order += 1;
+            }
+            if n_sources > 0 {
+                if self.await_permit(permits).is_err() || to_shards.send(Arrival::end_of_shard(place)).is_err() {
+                    return Ok(None);
+                }
+                place.order += 1;
+                place.shard += 1;
+            }
+            if n_sources < shards.sources_per_shard {
+                return Ok(Some(place.shard));
             }
         }
-        Ok(())
     }
 
     /// Waits until so few sources are between reader and outputs that another may join them.
@@ -142,13 +158,21 @@ impl Reader<'_> {
         self.to_journal.send(Batch::of(ended, Vec::new())).map_err(|_| Stopped)
     }
 
-    fn read(&self, planned: &Arc<PlannedSource>) -> Read {
+    fn resumed(&self, planned: &Arc<PlannedSource>) -> Ended {
+        self.work.observer.advanced(planned.n_bytes);
+        Ended { source: Arc::clone(planned), outcome: Outcome::Resumed, row: None }
+    }
+
+    fn read(&self, Item { planned, content }: Item) -> Read {
         let work = self.work;
-        let loaded = work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, planned, work.partial)));
+        let loaded = match content {
+            Some(content) => content.map(Ok),
+            None => work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, &planned, work.partial))),
+        };
         match loaded {
             Ok(Ok(content)) => Read::Content(content),
-            Ok(Err(reason)) => Read::Ended(Ended::skipped(Arc::clone(planned), reason)),
-            Err(error) => Read::Ended(Ended::failed(Arc::clone(planned), None, error)),
+            Ok(Err(reason)) => Read::Ended(Ended::skipped(planned, reason)),
+            Err(error) => Read::Ended(Ended::failed(planned, None, error)),
         }
     }
 
@@ -167,37 +191,45 @@ impl Reader<'_> {
         })
     }
 
-    /// Whether an earlier run made the shard `names` of exactly these sources.
-    fn is_shard_done(&self, sources: &[Arc<PlannedSource>], names: &[String]) -> Result<bool, IngestError> {
+    /// The sources of shard `number`, if an earlier run made it of exactly these.
+    fn done_shard(
+        &self,
+        sequence: &mut Sequence<'_>,
+        shards: &Shards,
+        number: u64,
+    ) -> Result<Option<Vec<Arc<PlannedSource>>>, IngestError> {
+        let names = shards.names(number);
         let is_there = |name: &String| self.work.options.output.join(name).is_file();
         if !names.iter().all(is_there) || self.journal.output_file(&names[0])?.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
-        let rows = sources.iter().map(|planned| self.journal.by_id(&planned.id)).collect::<Result<Vec<_>, _>>()?;
-        if self.work.options.only_failed {
-            return Ok(!rows.iter().flatten().any(|row| row.status == Status::Failed));
-        }
-        for (planned, row) in sources.iter().zip(&rows) {
+        let mut sources = Vec::new();
+        while sources.len() < shards.sources_per_shard
+            && let Some(item) = sequence.next()
+        {
             if self.work.is_stopped() {
-                return Ok(false); // and nothing is made either
+                return Ok(None); // and nothing is made either
             }
-            let is_same = match self.read(planned) {
-                Read::Content(content) => {
-                    self.is_done(row.as_ref(), &content) && row.as_ref().is_some_and(|row| row.outputs == names)
+            let planned = Arc::clone(&item.planned);
+            let row = self.journal.by_id(&planned.id)?;
+            let is_as_before = if self.work.options.only_failed {
+                self.is_passed_over(row.as_ref())
+            } else {
+                match self.read(item) {
+                    Read::Content(content) => {
+                        self.is_done(row.as_ref(), &content) && row.is_some_and(|row| row.outputs == names)
+                    }
+                    Read::Ended(Ended { outcome: Outcome::Skipped(_), .. }) => {
+                        row.is_some_and(|row| row.status == Status::Skipped)
+                    }
+                    Read::Ended(_) => false,
                 }
-                Read::Ended(Ended { outcome: Outcome::Skipped(_), .. }) => {
-                    row.as_ref().is_some_and(|row| row.status == Status::Skipped)
-                }
-                Read::Ended(_) => false,
             };
-            if !is_same {
-                return Ok(false);
+            if !is_as_before {
+                return Ok(None);
             }
+            sources.push(planned);
         }
-        Ok(true)
+        Ok(Some(sources))
     }
-}
-
-fn resumed(planned: &Arc<PlannedSource>) -> Ended {
-    Ended { source: Arc::clone(planned), outcome: Outcome::Resumed, row: None }
 }

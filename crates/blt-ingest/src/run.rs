@@ -8,16 +8,18 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use blt_core::EntropyEngine;
-use blt_output::{publish, sync_directory};
+use blt_output::{Fidelity, Projection, publish, sync_directory};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
+use crate::equal_shards;
 use crate::error::{IngestError, SourceError};
 use crate::journal::{Journal, OutputFile, Row, Status};
 use crate::options::{Form, IngestOptions};
 use crate::plan::{Plan, PlannedSource, plan};
 use crate::reading::{Loaded, Reader};
+use crate::reduction::projection;
 use crate::shards::{complete, encode_for_shards, write_shards};
 use crate::work::{Batch, Ended, OutputNames, Work, remove_files};
 
@@ -50,10 +52,12 @@ pub enum Outcome {
 
 /// Is told what happens, from several threads.
 pub trait Observer: Sync {
-    /// The run has this many sources and bytes.
-    fn planned(&self, _n_sources: usize, _n_bytes: u64) {}
+    /// The run has this many sources, if that is known, and about so many bytes.
+    fn planned(&self, _n_sources: Option<u64>, _n_bytes: u64) {}
     /// So many bytes more have been encoded, or passed over because they were done.
     fn advanced(&self, _n_bytes: u64) {}
+    /// A projection for embeddings was fitted, and what it loses of a sample.
+    fn reduced(&self, _projection: &Projection, _fidelity: &Fidelity) {}
     /// A source has ended.
     fn ended(&self, _source: &PlannedSource, _outcome: &Outcome) {}
 }
@@ -140,7 +144,7 @@ pub fn run(
     let journal = Journal::open(&options.output, &options.fingerprint(&engine.info().model))?;
     let plan = plan(options, Some(&journal))?;
     fs::create_dir(&partial).map_err(output)?;
-    observer.planned(plan.sources.len(), plan.n_bytes());
+    observer.planned(plan.n_sources(), plan.n_bytes());
 
     let mut options = options.clone();
     // Whatever a killed run's decoding processes leave goes with the folder.
@@ -148,14 +152,22 @@ pub fn run(
     let options = &options;
     let start = Instant::now();
     let stop = AtomicBool::new(false);
-    let work = Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, seconds: Mutex::default() };
+    let seconds = Mutex::default();
+    let mut work =
+        Work { engine, options, observer, cancelled, stop: &stop, partial: &partial, projection: None, seconds };
+    work.projection = projection(&work, &plan, &journal)?;
+    if work.is_stopped() {
+        remove_folder(&partial).map_err(output)?;
+        return Ok(Summary { interrupted: true, ..Summary::default() });
+    }
     let (to_workers, from_reader) = bounded(options.prefetch.max(1));
     let (to_journal, from_workers) = bounded(JOURNAL_BATCH);
     let reader_journal = Journal::open_existing(&options.output)?;
     let (summary, read) = std::thread::scope(|scope| {
         let reader =
             Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone() };
-        let n_workers = options.n_workers.clamp(1, plan.sources.len().max(1));
+        let n_sources = plan.n_sources().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+        let n_workers = options.n_workers.clamp(1, n_sources.max(1));
         let work = &work;
         let reading = match &options.form {
             Form::Documents => {
@@ -163,7 +175,7 @@ pub fn run(
                     let (from_reader, to_journal) = (from_reader.clone(), to_journal.clone());
                     scope.spawn(move || encode_documents(work, &from_reader, &to_journal));
                 }
-                scope.spawn(|| reader.read_documents())
+                scope.spawn(|| reader.read_documents().map(|()| None))
             }
             Form::Shards(shards) => {
                 let (to_shards, from_workers) = bounded(n_workers);
@@ -186,16 +198,18 @@ pub fn run(
         (summary, reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let mut summary = summary?;
-    read?;
+    let n_shards = read?;
     summary.interrupted = cancelled.load(Ordering::Relaxed);
     summary.seconds = *work.seconds.lock().unwrap_or_else(PoisonError::into_inner);
     summary.seconds.wall = start.elapsed().as_secs_f64();
 
-    if let Form::Shards(shards) = &options.form
+    if let (Form::Shards(shards), Some(n_shards)) = (&options.form, n_shards) {
+        complete(options, shards, (&plan, n_shards), &engine.info().model, &journal, &partial)?;
+    }
+    if let Some(count) = options.equal_shards
         && !summary.interrupted
-        && !options.only_failed
     {
-        complete(options, shards, &plan, &journal, &partial)?;
+        equal_shards::write(options, count, &journal, &partial)?;
     }
     let fresh = partial.join(Journal::FILE_NAME);
     journal.write_canonical(&fresh)?;

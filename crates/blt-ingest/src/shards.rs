@@ -7,7 +7,8 @@ use std::io;
 use std::path::Path;
 
 use blt_output::{
-    DocumentInfo, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter, publish, sync_directory, wids_index,
+    DocumentInfo, ParquetOptions, ParquetWriter, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter,
+    dataset_card, parquet_name, sync_directory, wids_index,
 };
 use blt_sidecar::SidecarMerger;
 use crossbeam_channel::{Receiver, Sender};
@@ -19,16 +20,22 @@ use crate::journal::{Journal, OutputFile};
 use crate::options::{IngestOptions, patching_metadata};
 use crate::plan::Plan;
 use crate::reading::Loaded;
-use crate::work::{About, Batch, Encoded, Ended, OutputNames, Work, hex, publish_hashed, remove_files};
+use crate::work::{
+    About, Batch, Encoded, Ended, OutputNames, Work, hex, partial_path, publish_at, publish_hashed, remove_files,
+};
 
 /// The index beside plain WebDataset shards.
 const INDEX: &str = "index.json";
+/// What makes a folder of Parquet files a data set.
+const CARD: &str = "README.md";
 
 /// What a shard is written as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShardFormat {
     /// `shard_000000.tar` and so on, one sample a source.
     WebDataset(ShardCompression),
+    /// `data/train-00000.parquet` and so on, in the form of a Hugging Face data set: a view of a source is a row.
+    Parquet,
 }
 
 /// How sources are put together.
@@ -43,15 +50,22 @@ pub struct Shards {
 impl Shards {
     /// Names of the files of shard `number`: its patches, then its hypergraph.
     pub(crate) fn names(&self, number: u64) -> [String; 2] {
-        let (stem, extension) = match self.format {
-            ShardFormat::WebDataset(compression) => (format!("shard_{number:06}"), compression.extension()),
-        };
-        [format!("{stem}.{extension}"), format!("{stem}.hypergraph.db")]
+        match self.format {
+            ShardFormat::WebDataset(compression) => {
+                let stem = format!("shard_{number:06}");
+                [format!("{stem}.{}", compression.extension()), format!("{stem}.hypergraph.db")]
+            }
+            ShardFormat::Parquet => [parquet_name(number), format!("train-{number:05}.hypergraph.db")],
+        }
     }
 
     /// The number of the shard that a file of this name belongs to.
     fn number_of(&self, name: &str) -> Option<u64> {
-        let digits = name.strip_prefix("shard_")?.split('.').next()?;
+        let digits = match self.format {
+            ShardFormat::WebDataset(_) => name.strip_prefix("shard_")?,
+            ShardFormat::Parquet => name.strip_prefix("data/").unwrap_or(name).strip_prefix("train-")?,
+        };
+        let digits = digits.split('.').next()?;
         let number = digits.parse().ok()?;
         self.names(number).iter().any(|known| known == name).then_some(number)
     }
@@ -60,6 +74,7 @@ impl Shards {
     pub(crate) fn setting(&self) -> String {
         let format = match self.format {
             ShardFormat::WebDataset(compression) => format!("webdataset {}", compression.extension()),
+            ShardFormat::Parquet => "parquet".to_owned(),
         };
         format!("{format}, {} a shard", self.sources_per_shard)
     }
@@ -71,11 +86,9 @@ pub(crate) struct Place {
     /// Consecutive, from 0.
     pub(crate) order: u64,
     pub(crate) shard: u64,
-    /// Whether its shard ends with it.
-    pub(crate) is_last: bool,
 }
 
-/// A source on its way to its shard.
+/// A source on its way to its shard, or that shard's end.
 pub(crate) struct Arrival {
     place: Place,
     state: State,
@@ -85,9 +98,16 @@ enum State {
     Encoded(Box<Encoded>),
     /// There is nothing of it to write.
     Ended(Box<Ended>),
+    /// The shard has all its sources.
+    EndOfShard,
 }
 
 impl Arrival {
+    /// The end of a shard.
+    pub(crate) fn end_of_shard(place: Place) -> Self {
+        Self { place, state: State::EndOfShard }
+    }
+
     /// A source of which there is nothing to write.
     pub(crate) fn ended(place: Place, ended: Ended) -> Self {
         Self { place, state: State::Ended(Box::new(ended)) }
@@ -135,12 +155,12 @@ pub(crate) fn write_shards(
             match state {
                 State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
                 State::Ended(ended) => shard.members.push(Member::Ended(*ended)),
-            }
-            if place.is_last
-                && let Some(shard) = open.take()
-                && to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err()
-            {
-                return;
+                State::EndOfShard => {
+                    let Some(shard) = open.take() else { continue };
+                    if to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err() {
+                        return;
+                    }
+                }
             }
         }
     }
@@ -212,7 +232,9 @@ impl<'a> OpenShard<'a> {
                 files: files.unwrap_or_default(),
             },
             Err(error) => {
-                remove_files(work.partial, &names);
+                for name in &names {
+                    let _ = fs::remove_file(partial_path(work.partial, name));
+                }
                 let failed = |about: About| {
                     let reason = io::Error::other(format!("its shard could not be written: {}", error.chain()));
                     about.fail(SourceError::Write(reason))
@@ -224,11 +246,16 @@ impl<'a> OpenShard<'a> {
 }
 
 fn create(work: &Work<'_>, format: ShardFormat, names: &[String; 2]) -> Result<ShardFiles, SourceError> {
-    let [patches, sidecar] = names.each_ref().map(|name| work.partial.join(name));
+    let [patches, sidecar] = names.each_ref().map(|name| partial_path(work.partial, name));
     let writer: Box<dyn ShardWriter> = match format {
         ShardFormat::WebDataset(compression) => {
             let n_threads = work.options.n_workers;
             Box::new(WebDatasetWriter::create(&patches, compression, n_threads).map_err(SourceError::Write)?)
+        }
+        ShardFormat::Parquet => {
+            let options = ParquetOptions::default();
+            let writer = ParquetWriter::create(&patches, &work.options.embeddings, options);
+            Box::new(writer.map_err(SourceError::Write)?)
         }
     };
     Ok((writer, SidecarMerger::create(&sidecar)?))
@@ -240,7 +267,7 @@ fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) ->
     merger.finish()?;
     let publish_both = || {
         let sidecar = publish_hashed(work.partial, &work.options.output, sidecar_name)?;
-        publish(&path, &work.options.output.join(patches_name))?;
+        publish_at(&path, &work.options.output, patches_name)?;
         sync_directory(&work.options.output)?;
         Ok(vec![OutputFile { name: patches_name.clone(), n_bytes, sha256: hex(&sha256) }, sidecar])
     };
@@ -248,7 +275,7 @@ fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) ->
 }
 
 /// What is left to do once every shard is there: shards and sources of earlier runs that are no more go, and the index that
-/// `wids` opens plain shards by is written.
+/// `wids` opens plain shards by is written, or the card of the data set.
 ///
 /// # Errors
 ///
@@ -256,7 +283,8 @@ fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) ->
 pub(crate) fn complete(
     options: &IngestOptions,
     shards: &Shards,
-    plan: &Plan,
+    (plan, n_shards): (&Plan, u64),
+    model: &str,
     journal: &Journal,
     partial: &Path,
 ) -> Result<(), IngestError> {
@@ -264,30 +292,42 @@ pub(crate) fn complete(
     let mut files = journal.output_files()?;
     let mut gone = Vec::new();
     if options.limit.is_none() {
-        let n_shards = plan.sources.len().div_ceil(shards.sources_per_shard) as u64;
-        journal.forget_others(&plan.sources)?;
+        // Rows of a dataset do not go away: its version is among the settings.
+        if plan.datasets.is_empty() {
+            journal.forget_others(&plan.sources)?;
+        }
         files.retain(|file| {
             let is_over = shards.number_of(&file.name).is_some_and(|number| number >= n_shards);
             gone.extend(is_over.then(|| file.name.clone()));
             !is_over
         });
     }
-    let mut written = Vec::new();
-    if shards.format == ShardFormat::WebDataset(ShardCompression::None) {
-        files.retain(|file| file.name.ends_with(".tar"));
-        let counts = journal.sources_by_output()?;
-        let receipt = |file: &OutputFile| ShardReceipt {
-            path: options.output.join(&file.name),
-            n_rows: counts.get(&file.name).copied().unwrap_or(0),
-            n_bytes: file.n_bytes,
-            sha256: [0; 32],
-        };
-        let names: Vec<&str> = files.iter().map(|file| file.name.as_str()).collect();
-        let receipts: Vec<ShardReceipt> = files.iter().map(receipt).collect();
-        fs::write(partial.join(INDEX), wids_index(&names, &receipts)).map_err(output)?;
-        written.push(publish_hashed(partial, &options.output, INDEX).map_err(output)?);
-    }
-    remove_files(&options.output, &gone);
-    sync_directory(&options.output).map_err(output)?;
-    journal.record(&[], &written, &gone)
+    let (name, text) = match shards.format {
+        ShardFormat::WebDataset(ShardCompression::None) => (INDEX, wids(options, journal, &files)?),
+        ShardFormat::WebDataset(_) => return forget(options, journal, &gone),
+        ShardFormat::Parquet => (CARD, dataset_card(&options.embeddings, model, &patching_metadata(&options.encoding))),
+    };
+    let written = fs::write(partial.join(name), text).and_then(|()| publish_hashed(partial, &options.output, name));
+    journal.record(&[], &[written.map_err(output)?], &[])?;
+    forget(options, journal, &gone)
+}
+
+/// Removes files, then what the journal says of them.
+fn forget(options: &IngestOptions, journal: &Journal, gone: &[String]) -> Result<(), IngestError> {
+    remove_files(&options.output, gone);
+    sync_directory(&options.output).map_err(|source| IngestError::Output { path: options.output.clone(), source })?;
+    journal.record(&[], &[], gone)
+}
+
+fn wids(options: &IngestOptions, journal: &Journal, files: &[OutputFile]) -> Result<String, IngestError> {
+    let shards: Vec<&OutputFile> = files.iter().filter(|file| file.name.ends_with(".tar")).collect();
+    let counts = journal.sources_by_output()?;
+    let receipt = |file: &&OutputFile| ShardReceipt {
+        path: options.output.join(&file.name),
+        n_rows: counts.get(&file.name).copied().unwrap_or(0),
+        n_bytes: file.n_bytes,
+        sha256: [0; 32],
+    };
+    let names: Vec<&str> = shards.iter().map(|file| file.name.as_str()).collect();
+    Ok(wids_index(&names, &shards.iter().map(receipt).collect::<Vec<_>>()))
 }

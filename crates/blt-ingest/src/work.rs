@@ -10,14 +10,16 @@ use std::time::Instant;
 
 use blt_core::{EntropyEngine, Modality, Patch, View, ViewData};
 use blt_modalities::Decoded;
-use blt_output::{DocumentCollector, DocumentInfo, Embeddings, ShardReceipt, publish, write_safetensors};
+use blt_output::{
+    DocumentCollector, DocumentInfo, Embeddings, Projection, ShardReceipt, publish, sync_directory, write_safetensors,
+};
 use blt_patcher::Rule;
 use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
 
 use crate::decoding::decode;
 use crate::encode::{EmbeddingsOf, PatchSink, encode_view};
 use crate::error::SourceError;
-use crate::id::is_plain_name;
+use crate::id::is_inside;
 use crate::journal::{OutputFile, Row, Status};
 use crate::options::{IngestOptions, patching_metadata};
 use crate::plan::PlannedSource;
@@ -34,6 +36,8 @@ pub(crate) struct Work<'a> {
     pub(crate) stop: &'a AtomicBool,
     /// Files in the making.
     pub(crate) partial: &'a Path,
+    /// What embeddings are reduced by.
+    pub(crate) projection: Option<Arc<Projection>>,
     pub(crate) seconds: Mutex<StageSeconds>,
 }
 
@@ -156,7 +160,7 @@ impl Work<'_> {
 
         let sidecar = self.partial.join(OutputNames::of(&planned.id).sidecar);
         let mut sink = Outputs {
-            patches: DocumentCollector::new(self.partial, *embeddings),
+            patches: DocumentCollector::new(self.partial, *embeddings, self.projection.clone()),
             sidecar: SidecarWriter::create(&sidecar)?,
             sidecar_error: None,
             observer: self.observer,
@@ -214,7 +218,7 @@ impl Work<'_> {
                 .iter()
                 .map(|name| publish_hashed(self.partial, &self.options.output, name))
                 .collect::<io::Result<_>>()?;
-            publish(&path, &self.options.output.join(&file_name))?;
+            publish_at(&path, &self.options.output, &file_name)?;
             files.push(OutputFile { name: file_name, n_bytes, sha256: hex(&sha256) });
             Ok(files)
         };
@@ -229,8 +233,24 @@ impl Work<'_> {
         content: &mut LoadedSource,
         sink: &mut Outputs<'_>,
     ) -> Result<(), SourceError> {
-        let encoding = &self.options.encoding;
         sink.sidecar.view(view)?;
+        let encoded = self.encode_view_into(view, content, sink);
+        if let Some(error) = sink.sidecar_error.take() {
+            return Err(error.into());
+        }
+        encoded?;
+        sink.patches.end_view(&view.label, view.modality.name());
+        Ok(())
+    }
+
+    /// Passes the bytes and patches of a view to `sink`.
+    pub(crate) fn encode_view_into(
+        &self,
+        view: &View,
+        content: &mut LoadedSource,
+        sink: &mut dyn PatchSink,
+    ) -> Result<(), SourceError> {
+        let encoding = &self.options.encoding;
         let delimiters = match encoding.patcher.rule {
             Rule::Bpe => self.token_starts(view, content.n_bytes)?,
             _ => Vec::new(),
@@ -238,12 +258,7 @@ impl Work<'_> {
         // The reader is opened anew for each pass over the view, one at a time.
         let content = RefCell::new(content);
         let open = || ViewReader::open(&content, view);
-        let encoded = encode_view(self.engine, encoding, open, &delimiters, sink, self.cancelled);
-        if let Some(error) = sink.sidecar_error.take() {
-            return Err(error.into());
-        }
-        encoded?;
-        sink.patches.end_view(&view.label, view.modality.name());
+        encode_view(self.engine, encoding, open, &delimiters, sink, self.cancelled)?;
         Ok(())
     }
 
@@ -352,16 +367,31 @@ impl OutputNames {
     }
 }
 
+/// Where the file `name` is while it is in the making.
+pub(crate) fn partial_path(partial: &Path, name: &str) -> PathBuf {
+    partial.join(name.replace('/', "~"))
+}
+
 /// Hashes the finished file `name` in `partial` and gives it its place in `folder`.
 pub(crate) fn publish_hashed(partial: &Path, folder: &Path, name: &str) -> io::Result<OutputFile> {
-    let file = OutputFile::read(partial, name)?;
-    publish(&partial.join(name), &folder.join(name))?;
-    Ok(file)
+    let path = partial_path(partial, name);
+    let found = OutputFile::read(&path)?;
+    publish_at(&path, folder, name)?;
+    Ok(OutputFile { name: name.to_owned(), ..found })
+}
+
+/// Gives a finished file its place in `folder`.
+pub(crate) fn publish_at(path: &Path, folder: &Path, name: &str) -> io::Result<()> {
+    let target = folder.join(name);
+    let parent = target.parent().unwrap_or(folder);
+    fs::create_dir_all(parent)?;
+    publish(path, &target)?;
+    if parent != folder { sync_directory(parent) } else { Ok(()) }
 }
 
 /// Removes files from `folder`. Names may come from a journal that was tampered with: none leads out of the folder.
 pub(crate) fn remove_files(folder: &Path, names: &[String]) {
-    for name in names.iter().filter(|name| is_plain_name(name)) {
+    for name in names.iter().filter(|name| is_inside(name)) {
         let _ = fs::remove_file(folder.join(name));
     }
 }

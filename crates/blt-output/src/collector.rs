@@ -2,12 +2,14 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use blt_core::Patch;
-use half::{bf16, f16};
 use serde_json::{Value, json};
 
+use crate::projection::Projection;
 use crate::spool::Spool;
+use crate::stored_rows::StoredRows;
 
 /// Which embeddings are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +66,7 @@ pub struct EmbeddingOptions {
     pub dtype: EmbeddingDtype,
     /// Width of an embedding as the model makes it.
     pub model_dim: usize,
-    /// How many of its first components are written.
+    /// Width of what is written of it: `model_dim`, or fewer with a [`Projection`].
     pub dims: usize,
 }
 
@@ -87,8 +89,11 @@ pub struct DocumentCollector {
     prominence: Spool,
     patch_entropies: Spool,
     patch_coherence: Spool,
-    embeddings: Rows,
-    byte_embeddings: Rows,
+    embeddings: StoredRows,
+    byte_embeddings: StoredRows,
+    projection: Option<Arc<Projection>>,
+    /// The last reduced row.
+    reduced: Vec<f32>,
     views: Vec<CollectedView>,
     n_bytes: u64,
     n_patches: u64,
@@ -96,9 +101,18 @@ pub struct DocumentCollector {
 
 impl DocumentCollector {
     /// An empty document. Tensors too large for memory go to temporary files in `scratch`.
-    pub fn new(scratch: &Path, options: EmbeddingOptions) -> Self {
+    ///
+    /// # Panics
+    ///
+    /// Panics if `projection` does not take embeddings of `model_dim` to such of `dims`, or is missing where these differ.
+    pub fn new(scratch: &Path, options: EmbeddingOptions, projection: Option<Arc<Projection>>) -> Self {
+        let dims = projection.as_ref().map(|projection| (projection.model_dim(), projection.dims()));
+        assert_eq!(
+            dims.unwrap_or((options.dims, options.dims)),
+            (options.model_dim, options.dims),
+            "a projection that fits"
+        );
         let spool = || Spool::new(scratch);
-        let rows = || Rows { values: spool(), scales: spool() };
         Self {
             options,
             bytes: spool(),
@@ -108,8 +122,10 @@ impl DocumentCollector {
             prominence: spool(),
             patch_entropies: spool(),
             patch_coherence: spool(),
-            embeddings: rows(),
-            byte_embeddings: rows(),
+            embeddings: StoredRows::new(scratch),
+            byte_embeddings: StoredRows::new(scratch),
+            projection,
+            reduced: Vec::new(),
             views: Vec::new(),
             n_bytes: 0,
             n_patches: 0,
@@ -129,13 +145,14 @@ impl DocumentCollector {
     pub fn bytes(&mut self, bytes: &[u8], entropies: &[f32], prominence: &[f32], embeddings: &[f32]) -> io::Result<()> {
         assert!(bytes.len() == entropies.len() && bytes.len() == prominence.len(), "one signal a byte");
         self.n_bytes += bytes.len() as u64;
-        self.bytes.write(bytes)?;
+        self.bytes.push(bytes)?;
         self.entropies.floats(entropies)?;
         self.byte_prominence.floats(prominence)?;
         if self.options.embeddings == Embeddings::Byte {
             assert_eq!(embeddings.len(), bytes.len() * self.options.model_dim, "one embedding a byte");
             for row in embeddings.chunks(self.options.model_dim) {
-                self.byte_embeddings.push(&row[..self.options.dims], self.options.dtype)?;
+                let row = reduced(self.projection.as_deref(), row, &mut self.reduced);
+                self.byte_embeddings.push(row, self.options.dtype)?;
             }
         }
         Ok(())
@@ -150,12 +167,13 @@ impl DocumentCollector {
         let too_long = |_| io::Error::other("a patch of more than 2147483647 bytes does not fit `patch_lengths`");
         let length = i32::try_from(patch.range.len()).map_err(too_long)?;
         self.n_patches += 1;
-        self.patch_lengths.write(&length.to_le_bytes())?;
+        self.patch_lengths.push(&length.to_le_bytes())?;
         self.prominence.floats(&[patch.prominence])?;
         self.patch_entropies.floats(&[patch.entropy])?;
         self.patch_coherence.floats(&[patch.coherence])?;
         if self.options.embeddings != Embeddings::None {
-            self.embeddings.push(&patch.embedding[..self.options.dims], self.options.dtype)?;
+            let row = reduced(self.projection.as_deref(), patch.embedding, &mut self.reduced);
+            self.embeddings.push(row, self.options.dtype)?;
         }
         Ok(())
     }
@@ -191,7 +209,7 @@ impl DocumentCollector {
             vector("patch_entropies", Element::F32, self.patch_entropies, p),
             vector("patch_coherence", Element::F32, self.patch_coherence, p),
         ];
-        let mut rows = |name, scales, rows: Rows, length| {
+        let mut rows = |name, scales, rows: StoredRows, length| {
             let (element, shape) = (options.dtype.element(), vec![length, options.dims as u64]);
             tensors.push(Tensor { name, element, shape, data: rows.values });
             if options.dtype == EmbeddingDtype::Int8 {
@@ -206,6 +224,14 @@ impl DocumentCollector {
         }
         CollectedDocument { options, tensors, views: self.views, n_bytes: n, n_patches: p }
     }
+}
+
+/// What is written of an embedding.
+fn reduced<'r>(projection: Option<&Projection>, row: &'r [f32], buffer: &'r mut Vec<f32>) -> &'r [f32] {
+    let Some(projection) = projection else { return row };
+    buffer.clear();
+    projection.reduce(row, buffer);
+    buffer
 }
 
 /// The tensors of one document, in memory or in temporary files, for one of the writers.
@@ -263,6 +289,18 @@ pub(crate) struct Tensor {
     pub(crate) data: Spool,
 }
 
+impl Tensor {
+    /// Bytes of a row: of all but its first dimension.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        self.shape[1..].iter().product::<u64>() * self.element.n_bytes()
+    }
+}
+
+/// Whether the tensor of that name has a row a byte; else, it has one a patch.
+pub(crate) fn is_of_bytes(name: &str) -> bool {
+    matches!(name, "bytes" | "entropies") || name.starts_with("byte_")
+}
+
 /// Number types of tensors, little-endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Element {
@@ -276,35 +314,30 @@ pub(crate) enum Element {
 }
 
 impl Element {
+    /// Its name in safetensors files.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::I64 => "I64",
+            Self::F32 => "F32",
+            Self::I32 => "I32",
+            Self::Bf16 => "BF16",
+            Self::F16 => "F16",
+            Self::I8 => "I8",
+            Self::U8 => "U8",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        use Element::{Bf16, F16, F32, I8, I32, I64, U8};
+        [I64, F32, I32, Bf16, F16, I8, U8].into_iter().find(|element| element.name() == name)
+    }
+
     pub(crate) fn n_bytes(self) -> u64 {
         match self {
             Self::I64 => 8,
             Self::F32 | Self::I32 => 4,
             Self::Bf16 | Self::F16 => 2,
             Self::I8 | Self::U8 => 1,
-        }
-    }
-}
-
-/// Embeddings in their stored form.
-#[derive(Debug)]
-struct Rows {
-    values: Spool,
-    scales: Spool,
-}
-
-impl Rows {
-    fn push(&mut self, row: &[f32], dtype: EmbeddingDtype) -> io::Result<()> {
-        match dtype {
-            EmbeddingDtype::F32 => self.values.floats(row),
-            EmbeddingDtype::Bf16 => self.values.elements(row.iter().map(|&value| bf16::from_f32(value).to_le_bytes())),
-            EmbeddingDtype::F16 => self.values.elements(row.iter().map(|&value| f16::from_f32(value).to_le_bytes())),
-            EmbeddingDtype::Int8 => {
-                let largest = row.iter().fold(0f32, |largest, value| largest.max(value.abs()));
-                let scale = if largest > 0.0 { largest / 127.0 } else { 1.0 };
-                self.scales.floats(&[scale])?;
-                self.values.elements(row.iter().map(|value| ((value / scale).round() as i8).to_le_bytes()))
-            }
         }
     }
 }

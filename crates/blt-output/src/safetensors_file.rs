@@ -38,7 +38,7 @@ pub fn write_safetensors(
     let mut file = ReceiptWriter::create(path)?;
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(header.as_bytes())?;
-    for tensor in tensors {
+    for mut tensor in tensors {
         debug_assert_eq!(tensor.shape.iter().product::<u64>() * tensor.element.n_bytes(), tensor.data.n_bytes());
         tensor.data.copy_to(&mut file)?;
     }
@@ -73,23 +73,11 @@ pub(crate) fn header<'t>(
     let mut start = 0;
     for (name, element, shape) in tensors {
         let end = start + shape.iter().product::<u64>() * element.n_bytes();
-        let entry = json!({"dtype": dtype(element), "shape": shape, "data_offsets": [start, end]});
+        let entry = json!({"dtype": element.name(), "shape": shape, "data_offsets": [start, end]});
         header.insert(name.to_owned(), entry);
         start = end;
     }
     let mut text = Value::Object(header).to_string();
     text.extend(std::iter::repeat_n(' ', text.len().next_multiple_of(8) - text.len()));
     text
-}
-
-fn dtype(element: Element) -> &'static str {
-    match element {
-        Element::I64 => "I64",
-        Element::F32 => "F32",
-        Element::I32 => "I32",
-        Element::Bf16 => "BF16",
-        Element::F16 => "F16",
-        Element::I8 => "I8",
-        Element::U8 => "U8",
-    }
 }

@@ -104,7 +104,7 @@ impl WebDatasetWriter {
         self.end_member(bytes.len() as u64)
     }
 
-    fn tensor(&mut self, name: &str, header: &[u8], tensor: Tensor) -> io::Result<()> {
+    fn tensor(&mut self, name: &str, header: &[u8], mut tensor: Tensor) -> io::Result<()> {
         let n_bytes = header.len() as u64 + tensor.data.n_bytes();
         self.member(name, n_bytes)?;
         self.archive.write_all(header)?;
@@ -148,8 +148,7 @@ impl ShardWriter for WebDatasetWriter {
     }
 }
 
-/// The index that `wids` opens plain `.tar` shards by: their names, numbers of samples and sizes. `names` are those that the
-/// shards were published under, relative to the index.
+/// The index by which `wids` opens plain `.tar` shards. `names` are those they were published under, relative to the index.
 pub fn wids_index(names: &[&str], shards: &[ShardReceipt]) -> String {
     let entry = |(name, shard): (&&str, &ShardReceipt)| json!({"url": name, "nsamples": shard.n_rows, "filesize": shard.n_bytes});
     let list: Vec<Value> = names.iter().zip(shards).map(entry).collect();

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod commands;
+mod datasets;
 mod errors;
 mod interruption;
+mod runs;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

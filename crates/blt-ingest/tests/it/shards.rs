@@ -113,6 +113,44 @@ fn a_changed_source_makes_its_shard_anew_and_a_lost_one_leaves_it() {
 }
 
 #[test]
+fn parquet_files_make_a_data_set_that_stops_do_not_change() {
+    let folders = Folders::new();
+    eleven_files(&folders);
+    let form = Form::Shards(Shards { format: ShardFormat::Parquet, sources_per_shard: 4 });
+    ingest(&IngestOptions { form, ..folders.options("clean") });
+    let stopped = IngestOptions { form, n_workers: 3, ..folders.options("stopped") };
+    let flag = AtomicBool::new(false);
+    let observer = StopAfter { n_bytes: 7000, seen: AtomicU64::new(0), flag: &flag };
+    assert!(run(&*MODEL, &stopped, &observer, &flag).unwrap().interrupted);
+    ingest(&stopped);
+    let clean = files_below(&folders.output("clean"));
+    assert_eq!(files_below(&folders.output("stopped")), clean);
+    let names: Vec<&String> = clean.keys().collect();
+    assert_eq!(names.iter().filter(|name| name.ends_with(".parquet")).count(), 3, "{names:?}");
+    let card = fs::read_to_string(folders.output("clean/README.md")).unwrap();
+    assert!(card.contains("path: data/train-*.parquet"));
+}
+
+#[test]
+fn equal_shards_hold_every_patch_once() {
+    let folders = Folders::new();
+    eleven_files(&folders);
+    let options = IngestOptions { equal_shards: Some(blt_output::ShardCount::Shards(4)), ..folders.options("out") };
+    ingest(&options);
+    let manifest = fs::read(folders.output("out/shards/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    assert_eq!(manifest["shards"].as_array().unwrap().len(), 4);
+    let n_patches: u64 = rows(&folders, "out").iter().filter_map(|row| row.n_patches).sum();
+    let rows: u64 =
+        manifest["shards"].as_array().unwrap().iter().map(|shard| shard["valid_rows"].as_u64().unwrap()).sum();
+    assert_eq!(rows, n_patches, "{manifest:#}");
+    // Another number replaces them.
+    ingest(&IngestOptions { equal_shards: Some(blt_output::ShardCount::Shards(2)), ..folders.options("out") });
+    let shards = fs::read_dir(folders.output("out/shards")).unwrap().count();
+    assert_eq!(shards, 2 + 2);
+}
+
+#[test]
 fn what_cannot_be_read_leaves_the_others_in_their_shard() {
     let folders = Folders::new();
     eleven_files(&folders);

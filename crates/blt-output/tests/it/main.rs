@@ -1,166 +1,81 @@
-//! Files written here, read back with the safetensors crate.
+//! Files written here, read back with other people's crates.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod jax;
+mod parquet_files;
+mod projection;
+mod safetensors_files;
+mod webdataset;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use blt_core::{ByteRange, Patch};
 use blt_output::{
-    DocumentCollector, DocumentInfo, EmbeddingDtype, EmbeddingOptions, Embeddings, publish, write_safetensors,
+    CollectedDocument, DocumentCollector, DocumentInfo, EmbeddingDtype, EmbeddingOptions, Embeddings, write_safetensors,
 };
-use half::{bf16, f16};
 use proptest::prelude::*;
 use safetensors::SafeTensors;
 
 const DIM: usize = 6;
 
-/// One view a slice of patch lengths; every value follows from its index.
-fn write(options: EmbeddingOptions, views: &[Vec<usize>]) -> Vec<u8> {
-    let scratch = tempfile::tempdir().unwrap();
-    let mut writer = DocumentCollector::new(scratch.path(), options);
-    let mut byte = 0usize;
-    for lengths in views {
+/// A document of views, each given by the lengths of its patches; every value follows from its index and `seed`.
+fn document(scratch: &Path, options: EmbeddingOptions, views: &[Vec<usize>], seed: usize) -> CollectedDocument {
+    let mut collector = DocumentCollector::new(scratch, options, None);
+    let mut byte = seed;
+    for (i, lengths) in views.iter().enumerate() {
         let mut start = 0;
         for &length in lengths {
-            let bytes: Vec<u8> = (byte..byte + length).map(|i| i as u8).collect();
+            let bytes: Vec<u8> = (byte..byte + length).map(|i| b"text \xc3\xa9\xff"[i * i % (7 + seed % 2)]).collect();
             let signal: Vec<f32> = (byte..byte + length).map(|i| i as f32 * 0.5).collect();
             let rows: Vec<f32> = (byte * DIM..(byte + length) * DIM).map(|i| (i as f32 * 0.1).sin()).collect();
-            writer.bytes(&bytes, &signal, &signal, &rows).unwrap();
+            collector.bytes(&bytes, &signal, &signal, &rows).unwrap();
             let range = ByteRange::new(start, start + length as u64);
-            let value = start as f32;
+            let value = byte as f32;
             let embedding: Vec<f32> = (0..DIM).map(|i| (value + i as f32).cos() * 3.0).collect();
-            writer
-                .patch(&Patch {
-                    range,
-                    entropy: value,
-                    prominence: value + 1.0,
-                    coherence: value + 2.0,
-                    embedding: &embedding,
-                })
-                .unwrap();
+            let (prominence, coherence) = (value + 1.0, value + 2.0);
+            let patch = Patch { range, entropy: value, prominence, coherence, embedding: &embedding };
+            collector.patch(&patch).unwrap();
             start = range.end;
             byte += length;
         }
-        writer.end_view("raw", "binary");
+        collector.end_view(&format!("view {i}"), if i == 0 { "text" } else { "binary" });
     }
-    let patching = [("rule", "global".to_owned()), ("threshold", "1.5".to_owned())];
-    let about = DocumentInfo {
-        id: "x",
-        source: "x.bin",
-        modality: "binary",
-        model: "m@0",
-        sidecar: Some("x.hypergraph.db"),
-        patching: &patching,
-    };
-    let (partial, path) = (scratch.path().join("x.partial"), scratch.path().join("x.safetensors"));
-    write_safetensors(writer.finish(), &partial, &about).unwrap();
-    publish(&partial, &path).unwrap();
-    assert!(!partial.exists());
-    std::fs::read(path).unwrap()
+    collector.finish()
 }
 
-fn shape(file: &SafeTensors<'_>, name: &str) -> Vec<usize> {
-    file.tensor(name).unwrap().shape().to_vec()
+fn about<'a>(id: &'a str, patching: &'a [(&'a str, String)]) -> DocumentInfo<'a> {
+    DocumentInfo { id, source: "x.bin", modality: "binary", model: "m@0", sidecar: Some("x.hypergraph.db"), patching }
 }
 
-fn floats(file: &SafeTensors<'_>, name: &str) -> Vec<f32> {
-    file.tensor(name).unwrap().data().as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
-
-    #[test]
-    fn what_is_read_back_is_what_was_written(views in prop::collection::vec(prop::collection::vec(1usize..40, 0..30), 1..4)) {
-        let bytes = write(EmbeddingOptions { embeddings: Embeddings::Byte, ..EmbeddingOptions::new(DIM) }, &views);
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let n: usize = views.iter().flatten().sum();
-        let lengths: Vec<usize> = file.tensor("patch_lengths").unwrap().data().as_chunks::<4>().0.iter()
-            .map(|&b| i32::from_le_bytes(b) as usize).collect();
-        prop_assert_eq!(lengths, views.concat());
-        prop_assert_eq!(file.tensor("bytes").unwrap().data(), (0..n).map(|i| i as u8).collect::<Vec<_>>());
-        prop_assert_eq!(floats(&file, "entropies"), (0..n).map(|i| i as f32 * 0.5).collect::<Vec<_>>());
-        prop_assert_eq!(shape(&file, "byte_embeddings"), [n, DIM]);
-        prop_assert_eq!(shape(&file, "embeddings"), [views.concat().len(), DIM]);
-        if views.len() > 1 {
-            let lengths: Vec<usize> = file.tensor("view_lengths").unwrap().data().as_chunks::<8>().0.iter()
-                .map(|&b| i64::from_le_bytes(b) as usize).collect();
-            prop_assert_eq!(lengths, views.iter().map(|view| view.iter().sum::<usize>()).collect::<Vec<_>>());
-        } else {
-            prop_assert!(file.tensor("view_lengths").is_err());
-        }
-        for (name, tensor) in file.tensors() {
-            let size = tensor.data().len() / tensor.shape().iter().product::<usize>().max(1);
-            let offset = tensor.data().as_ptr() as usize - bytes.as_ptr() as usize;
-            prop_assert!(size == 0 || offset.is_multiple_of(size), "{} starts at {}", name, offset);
-        }
-    }
-}
-
-#[test]
-fn large_tensors_go_through_files_and_come_back() {
-    let bytes =
-        write(EmbeddingOptions { embeddings: Embeddings::Byte, ..EmbeddingOptions::new(DIM) }, &[vec![300; 1000]]);
+/// The tensors of a document by name, as they stand in its safetensors file.
+fn tensors(document: CollectedDocument) -> BTreeMap<String, Vec<u8>> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.safetensors");
+    write_safetensors(document, &path, &about("x", &[])).unwrap();
+    let bytes = std::fs::read(path).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let expected: Vec<f32> = (0..300_000 * DIM).map(|i| (i as f32 * 0.1).sin()).collect();
-    assert_eq!(floats(&file, "byte_embeddings"), expected);
+    file.tensors().into_iter().map(|(name, tensor)| (name, tensor.data().to_vec())).collect()
 }
 
-#[test]
-fn the_header_says_what_the_file_is() {
-    let bytes = write(EmbeddingOptions { dims: 4, ..EmbeddingOptions::new(DIM) }, &[vec![3, 2]]);
-    let (_, header) = SafeTensors::read_metadata(&bytes).unwrap();
-    let strings = header.metadata().clone().unwrap();
-    for (key, value) in [
-        ("format", "blt_patches_v4"),
-        ("num_patches", "2"),
-        ("total_bytes", "5"),
-        ("embed_dim", "4"),
-        ("model", "m@0"),
-        ("metadata_file", "x.hypergraph.db"),
-        ("rule", "global"),
-        ("threshold", "1.5"),
-        ("views", r#"[{"label":"raw","modality":"binary","n_bytes":5,"n_patches":2}]"#),
-    ] {
-        assert_eq!(strings.get(key).map(String::as_str), Some(value), "{key}");
-    }
-    assert_eq!(SafeTensors::deserialize(&bytes).unwrap().tensor("embeddings").unwrap().shape(), [2, 4]);
+/// Every way to write embeddings.
+fn any_options() -> impl Strategy<Value = EmbeddingOptions> {
+    use EmbeddingDtype::{Bf16, F16, F32, Int8};
+    let embeddings = prop::sample::select(vec![Embeddings::Patch, Embeddings::Byte, Embeddings::None]);
+    (embeddings, prop::sample::select(vec![F32, Bf16, F16, Int8])).prop_map(|(embeddings, dtype)| EmbeddingOptions {
+        embeddings,
+        dtype,
+        ..EmbeddingOptions::new(DIM)
+    })
 }
 
-#[test]
-fn narrow_embeddings_stay_within_their_rounding() {
-    let with = |dtype| write(EmbeddingOptions { dtype, ..EmbeddingOptions::new(DIM) }, &[vec![2; 50]]);
-    let exact = floats(&SafeTensors::deserialize(&with(EmbeddingDtype::F32)).unwrap(), "embeddings");
-    for (dtype, to_f32) in [
-        (EmbeddingDtype::Bf16, (|b| bf16::from_le_bytes(b).to_f32()) as fn([u8; 2]) -> f32),
-        (EmbeddingDtype::F16, |b| f16::from_le_bytes(b).to_f32()),
-    ] {
-        let bytes = with(dtype);
-        let file = SafeTensors::deserialize(&bytes).unwrap();
-        let found = file.tensor("embeddings").unwrap().data().as_chunks::<2>().0.iter().map(|&b| to_f32(b));
-        assert!(found.zip(&exact).all(|(a, b)| (a - b).abs() <= b.abs() / 128.0 + 1e-6), "{dtype:?}");
-    }
-    let bytes = with(EmbeddingDtype::Int8);
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    let scales = floats(&file, "embedding_scales");
-    let rows = file.tensor("embeddings").unwrap();
-    assert_eq!(scales.len(), 50);
-    for (i, (&value, expected)) in rows.data().iter().zip(&exact).enumerate() {
-        let scale = scales[i / DIM];
-        assert!((f32::from(value as i8) * scale - expected).abs() <= scale * 0.501);
-    }
+/// Documents of up to three views, some of them empty.
+fn any_documents() -> impl Strategy<Value = Vec<Vec<Vec<usize>>>> {
+    let view = prop::collection::vec(1usize..40, 0..30);
+    prop::collection::vec(prop::collection::vec(view, 1..4), 0..5)
 }
 
-#[test]
-fn no_bytes_make_a_valid_file() {
-    let bytes = write(EmbeddingOptions::new(DIM), &[vec![]]);
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    assert_eq!(file.tensor("bytes").unwrap().shape(), [0]);
-    assert_eq!(file.tensor("embeddings").unwrap().shape(), [0, DIM]);
-}
-
-#[test]
-fn embeddings_can_be_left_out() {
-    let bytes = write(EmbeddingOptions { embeddings: Embeddings::None, ..EmbeddingOptions::new(DIM) }, &[vec![1, 2]]);
-    let file = SafeTensors::deserialize(&bytes).unwrap();
-    assert!(file.tensor("embeddings").is_err());
-    assert_eq!(file.tensor("prominence").unwrap().shape(), [2]);
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks::<4>().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }

@@ -1,0 +1,66 @@
+//! What we write, read by the libraries that users have. They are installed into a virtual environment of their own below
+//! the target folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::{cargo, root, say};
+
+/// What is installed, by pip's lists.
+const REQUIREMENTS: &[&str] = &["tests/outputs/requirements.txt"];
+
+/// Writes the samples in every form and has every client read them.
+pub(crate) fn run() -> Result<(), String> {
+    let folder = target_folder()?.join("clients");
+    let python = environment(&folder.join("venv"))?;
+    let (samples, outputs) = (root().join("samples"), folder.join("outputs"));
+    match std::fs::remove_dir_all(&outputs) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("cannot remove {}: {error}", outputs.display()));
+        }
+        _ => {}
+    }
+    let (samples, outputs) = (text(&samples)?, text(&outputs)?);
+    cargo(&["run", "--quiet", "-p", "blt-output", "--example", "sample_outputs", "--", samples, outputs])?;
+    let scripts: &[&[&str]] =
+        &[&["tests/outputs/clients.py", samples, outputs], &["tests/outputs/jax_processes.py", outputs]];
+    scripts.iter().try_for_each(|script| started(Command::new(&python).args(*script)))
+}
+
+/// The Python of an environment in `folder` that has everything.
+fn environment(folder: &Path) -> Result<PathBuf, String> {
+    let python = folder.join(if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" });
+    if !python.exists() {
+        started(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
+    }
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+    for list in REQUIREMENTS {
+        install.args(["-r", list]);
+    }
+    started(&mut install)?;
+    Ok(python)
+}
+
+fn target_folder() -> Result<PathBuf, String> {
+    let output = Command::new("cargo")
+        .args(["metadata", "--format-version", "1", "--no-deps"])
+        .current_dir(root())
+        .output()
+        .map_err(|error| format!("cannot run cargo metadata: {error}"))?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    let folder = metadata["target_directory"].as_str().ok_or("cargo metadata names no target folder")?;
+    Ok(PathBuf::from(folder))
+}
+
+fn text(path: &Path) -> Result<&str, String> {
+    path.to_str().ok_or_else(|| format!("{} is not UTF-8", path.display()))
+}
+
+/// Runs a command in the root of the repository.
+fn started(command: &mut Command) -> Result<(), String> {
+    say(&format!("$ {command:?}"));
+    let status = command.current_dir(root()).status().map_err(|error| format!("cannot run {command:?}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed")) }
+}
