@@ -42,13 +42,13 @@ fn patches_as_json_follow_the_contract() {
         ]
     );
     assert_eq!(object["n_bytes"], SENTENCE.len());
-    assert_eq!(object["threshold"].to_string(), "1.71");
+    assert_eq!(object["threshold"].to_string(), "1.763");
     let numbers =
         |key: &str| object[key].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
     let (entropies, lengths) = (numbers("entropies"), numbers("patch_lengths"));
     assert_eq!(entropies.len(), SENTENCE.len());
     // The default rule, applied to the entropies that are printed.
-    let starts: Vec<usize> = (0..SENTENCE.len()).filter(|&i| i == 0 || entropies[i] > 1.71).collect();
+    let starts: Vec<usize> = (0..SENTENCE.len()).filter(|&i| i == 0 || entropies[i] > 1.763).collect();
     let mut end = 0;
     let found: Vec<usize> = lengths
         .iter()
@@ -157,7 +157,7 @@ fn the_samples_are_ingested_whole() {
         assert_eq!(strings["total_bytes"], n_bytes.to_string());
         assert_eq!(strings["metadata_file"], format!("{id}.hypergraph.db"));
         assert!(
-            strings["model"].starts_with("blt-mini@") && strings["threshold"] == "1.71" && strings["rule"] == "global"
+            strings["model"].starts_with("blt-mini@") && strings["threshold"] == "1.763" && strings["rule"] == "global"
         );
         let file = SafeTensors::deserialize(&file).unwrap();
         let bytes = fs::read(source).unwrap();
@@ -287,7 +287,7 @@ fn embeddings_as_asked() {
 #[test]
 fn models_are_described_converted_and_verified() {
     let info = stdout_of(&["model", "info"]);
-    assert!(info.contains("parameters    4658432") && info.contains("threshold     1.71\n"), "{info}");
+    assert!(info.contains("parameters    8855360") && info.contains("threshold     1.763\n"), "{info}");
 
     let scratch = tempfile::tempdir().unwrap();
     let expected = golden("model-tiny-gqa/expected.safetensors");

@@ -45,6 +45,7 @@ impl Encoder for Made {
                 }
             }
             let trunk = TrunkInfo {
+                output_id: id,
                 path: id,
                 sha256: [7; 32],
                 n_bytes: 1,
