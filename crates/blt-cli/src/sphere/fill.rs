@@ -41,8 +41,6 @@ pub(super) fn run(args: &FillCommand, quiet: bool) -> Result<Ending, Failure> {
 
 /// `ingest --sphere`: places each document of an output folder beside its patches.
 pub(crate) fn after_ingest(folder: &Path, zone: Option<TargetZoneArg>, quiet: bool) -> Result<Ending, Failure> {
-    let journal = Journal::open_existing(folder).map_err(|error| Failure::new("cannot read the journal", error))?;
-    let rows = journal.rows().map_err(|error| Failure::new("cannot read the journal", error))?;
     let mut place_options = PlaceOptions::default();
     place_options.fill.zones.target = zone.unwrap_or(TargetZoneArg::Auto).target();
     let mut filler = Filler {
@@ -53,10 +51,7 @@ pub(crate) fn after_ingest(folder: &Path, zone: Option<TargetZoneArg>, quiet: bo
         quiet,
         done: Done::default(),
     };
-    for row in rows.iter().filter(|row| row.status == Status::Done) {
-        let patches = row.outputs.iter().filter(|name| name.ends_with(".safetensors") || name.ends_with(".parquet"));
-        patches.into_iter().try_for_each(|name| filler.one_by_one(&folder.join(name)))?;
-    }
+    outputs(folder)?.iter().try_for_each(|path| filler.one_by_one(path))?;
     filler.end(folder)
 }
 
@@ -188,18 +183,36 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// The patch files that the paths name, those of a folder in the order of their names.
+/// The patch files that the paths name: of an output folder of `ingest` what its journal says is done, of another folder the
+/// files with the right endings, in the order of their names.
 fn patch_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let is_patch_file = |name: &str| {
         let is_known = name.ends_with(".safetensors") || name.ends_with(".parquet");
-        is_known && !name.starts_with('.') && !OUR_OTHERS.iter().any(|end| name.ends_with(end))
+        is_known && !name.starts_with(['.', '@']) && !OUR_OTHERS.iter().any(|end| name.ends_with(end))
     };
-    let files = files(paths, is_patch_file)?;
-    if files.is_empty() {
+    let mut found = Vec::new();
+    for path in paths {
+        if path.join(Journal::FILE_NAME).is_file() {
+            found.extend(outputs(path)?);
+        } else {
+            found.extend(files(std::slice::from_ref(path), is_patch_file)?);
+        }
+    }
+    if found.is_empty() {
         return Err(Failure::usage("there are no patch files")
             .hint(Some("make some with `blt-cli ingest`; they end in `.safetensors` or `.parquet`")));
     }
-    Ok(files)
+    Ok(found)
+}
+
+/// The patch files of an output folder, each once: several sources may share one.
+fn outputs(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let failed = |error| Failure::new("cannot read the journal", error);
+    let rows = Journal::open_existing(folder).and_then(|journal| journal.rows()).map_err(failed)?;
+    let mut seen = HashSet::new();
+    let names = rows.iter().filter(|row| row.status == Status::Done).flat_map(|row| &row.outputs);
+    let patches = names.filter(|name| name.ends_with(".safetensors") || name.ends_with(".parquet"));
+    Ok(patches.filter(|name| seen.insert(name.as_str())).map(|name| folder.join(name)).collect())
 }
 
 /// Paths that are files as they are, and in place of each folder the files in it whose names are wanted, in their order.

@@ -103,10 +103,9 @@ fn sources(args: &SphereIngestArgs, encodes: bool) -> Result<Vec<Input>, Failure
         return Err(Failure::usage("sources have no effect without the stage `encode`")
             .hint(Some("add `encode` to `--stages`, or leave the sources out")));
     }
-    if encodes && inputs.is_empty() {
-        return Err(
-            Failure::usage("the stage `encode` needs sources").hint(Some("pass files, `--local-dir` or `--text`"))
-        );
+    if encodes && !has_sources {
+        return Err(Failure::usage("the stage `encode` needs sources")
+            .hint(Some("pass files, `--local-dir`, `--text` or `--hf-dataset`")));
     }
     Ok(inputs)
 }

@@ -17,7 +17,7 @@ fn patches_of_a_sentence() {
         &["patch", "--dtype", "f32", "--text", SENTENCE],
         "exit: 0
 --- stdout
-T|he |co|mmittee |a|nnounced |on |T|u|e|sday |that |the |con|ference |would |be |postponed.
+T|he |committee |announced |on |Tuesday |that |the |con|ference |would |be |po|stponed.
 --- stderr
 ",
     );
@@ -162,7 +162,7 @@ fn the_samples_are_ingested_whole() {
         let file = SafeTensors::deserialize(&file).unwrap();
         let bytes = fs::read(source).unwrap();
         assert_eq!(file.tensor("bytes").unwrap().data(), bytes);
-        assert_eq!(file.tensor("embeddings").unwrap().shape(), [*n_patches as usize, 256]);
+        assert_eq!(file.tensor("embeddings").unwrap().shape(), [*n_patches as usize, 320]);
         let expected = match source.rsplit('.').next().unwrap() {
             "py" | "rs" | "json" | "md" => "code",
             "wav" => "audio",
@@ -232,7 +232,7 @@ fn reports_before_and_after_a_run() {
     let profile = with(&["--profile"]);
     assert_eq!(
         profile.lines().map(|line| line.split_whitespace().next().unwrap()).collect::<Vec<_>>(),
-        ["read", "decode", "encode", "write"]
+        ["read", "decode", "encode", "write", "wall"]
     );
 }
 
@@ -269,7 +269,8 @@ fn embeddings_as_asked() {
     .enumerate()
     {
         let out = scratch.path().join(i.to_string());
-        let args: Vec<&str> = ["ingest", "--text", "some words", "-o", text(&out), "--model", &model]
+        let words = "some words and more, ".repeat(20); // patches enough for a projection
+        let args: Vec<&str> = ["ingest", "--text", &words, "-o", text(&out), "--model", &model]
             .into_iter()
             .chain(options.iter().copied())
             .collect();
@@ -350,14 +351,15 @@ fn every_way_to_compute_matches_the_reference() {
 
 #[test]
 fn quantization_is_described() {
-    for (bits, n_bytes) in [("int8", 4_900_000), ("int4", 3_100_000)] {
+    // The weights are stored in 8 bits, which therefore lose nothing of them, but of the activations.
+    for (bits, n_bytes, n_changed) in [("int8", 9_500_000, 0), ("int4", 6_000_000, 8 * 7)] {
         let report = stdout_of(&["model", "stats", "--quantize", bits, "--format", "json"]);
         let report: Value = serde_json::from_str(&report).unwrap();
         assert!(report["bytes"].as_u64().unwrap() < n_bytes, "{report}");
         assert!(report["mean_entropy_drift_nats"].as_f64().unwrap() > 0.0, "{report}");
         let tensors = report["tensors"].as_array().unwrap();
         let changed = tensors.iter().filter(|tensor| tensor["relative_error"].as_f64().unwrap() > 0.0);
-        assert_eq!(changed.count(), 6 * 7, "every matrix of every layer");
+        assert_eq!(changed.count(), n_changed, "every matrix of every layer");
     }
     assert_eq!(
         stdout_of(&["ingest", "--quantize", "int8", "--quant-stats"]),

@@ -140,7 +140,7 @@ fn every_kind_of_damaged_checkpoint_gives_one_sentence() {
         (
             "wrong dtype",
             |w, _| with_header(w, |h| h.replace("\"F32\"", "\"I32\"")),
-            "has dtype I32, expected F32, F16 or BF16",
+            "has dtype I32, expected F32, F16, BF16",
         ),
         (
             "not a number",

@@ -21,7 +21,7 @@ fn a_run_is_described_checked_and_completed() {
     assert_eq!(code, Some(1));
     let (code, said) = run(&["runs", "status", text(&out)]);
     assert!(code == Some(1) && said.starts_with("1 done, 1 failed, 0 skipped"), "{said}");
-    assert!(said.contains("large.txt: the input has 3000 bytes"), "{said}");
+    assert!(said.contains("large.txt: the source has 3000 bytes"), "{said}");
 
     // The limit still stands when it is tried again as it was started; a smaller file passes.
     assert_eq!(run(&["runs", "retry", text(&out)]).0, Some(1));

@@ -20,7 +20,7 @@ fn spheres(folder: &Path) -> (String, String) {
         fs::write(input.join(format!("{i}.txt")), prose(900 + 300 * i as usize, i)).unwrap();
     }
     let (out, spheres) = (folder.join("out"), folder.join("spheres"));
-    stdout_of(&["ingest", text(&input), "-o", text(&out), "--model", &golden("model-tiny"), "-r", "5.3"]);
+    stdout_of(&["ingest", text(&input), "-o", text(&out), "--model", &golden("model-tiny"), "-r", "2.2"]);
     (text(&out).to_owned(), text(&spheres).to_owned())
 }
 
@@ -33,7 +33,7 @@ fn refused(args: &[&str], sentence: &str) {
     let output = run(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stderr.starts_with("error: ") && stderr.contains(sentence), "{args:?}: {stderr}");
+    assert!(stderr.contains("error: ") && stderr.contains(sentence), "{args:?}: {stderr}");
 }
 
 #[test]
@@ -346,7 +346,7 @@ fn a_corpus_of_a_dataset_killed_and_gone_on_with_ends_as_one_clean_run() {
     let ingest = |output: &Path| {
         let mut command = blt_cli();
         command.args(["sphere", "ingest", "--hf-dataset", "owner/pairs", "--text-column", "question,answer"]);
-        command.args(["-o", text(output), "--model", &model, "-r", "5.3", "--partitions", "4", "--band-limit", "4"]);
+        command.args(["-o", text(output), "--model", &model, "-r", "2.2", "--partitions", "4", "--band-limit", "4"]);
         command.args(["--hf-endpoint", stub.endpoint(), "--cache-dir", text(&cache)]);
         command.env_remove("HF_TOKEN").env_remove("HF_ENDPOINT");
         command
