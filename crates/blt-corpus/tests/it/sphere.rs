@@ -182,7 +182,10 @@ fn spheres_of_the_original_are_read() {
     ];
     write_safetensors(&path, &script, &[]);
     let placed = PlacedFile::open(&path).unwrap().read().unwrap();
-    assert!((placed.theta[0] - 1.5707963).abs() < 1e-6 && (placed.phi[0] - 1.5707963).abs() < 1e-6);
+    assert!(
+        (placed.theta[0] - std::f64::consts::FRAC_PI_2).abs() < 1e-6
+            && (placed.phi[0] - std::f64::consts::FRAC_PI_2).abs() < 1e-6
+    );
     write_safetensors(&path, &script[..2], &[]);
     assert!(PlacedFile::open(&path).unwrap().read().unwrap_err().hint().is_some(), "it has no directions");
     write_safetensors(&path, &script[1..], &[]);
