@@ -1,7 +1,7 @@
 //! The mathematics of patches on a hypersphere. Pure functions of numbers: no files, no clock, and the same results on any
 //! number of threads.
 //!
-//! [`fill`] gives patches their places: a [`Method`] shares out the volume of a [`HollowBall`], which gives radii; a [`Chart`] gives
+//! [`fill()`] gives patches their places: a [`Method`] shares out the volume of a [`HollowBall`], which gives radii; a [`Chart`] gives
 //! directions; [`Zone`]s keep the poles for what belongs there.
 //!
 //! ```

@@ -59,7 +59,7 @@ impl<'a> Patches<'a> {
         self.embeddings.is_empty()
     }
 
-    /// Every patch that cannot be placed, in order, with the first reason why. [`fill`](crate::fill) refuses them; who wants the
+    /// Every patch that cannot be placed, in order, with the first reason why. [`fill`](crate::fill()) refuses them; who wants the
     /// rest placed leaves these out.
     pub fn flaws(&self) -> Vec<(usize, Flaw)> {
         crate::parallel::map_chunks(self.len(), |range| {

@@ -162,8 +162,8 @@ fn bad_files_are_named_and_passed_over() {
     refused(&["sphere", "verify", &bad], "cannot check");
     let sphere = format!("{spheres}/0.txt.sphere.npz");
     let mut bytes = fs::read(&sphere).unwrap();
-    let last = bytes.len() - 40;
-    bytes[last] ^= 1;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
     fs::write(&sphere, &bytes).unwrap();
     refused(&["sphere", "verify", &sphere], "is not a valid file of NumPy arrays");
 }
