@@ -25,10 +25,44 @@ pub enum AttentionScope {
 }
 
 /// Patching defaults that belong to these weights.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Patching {
     /// Threshold of the `global` rule in nats.
     pub threshold: f32,
+    /// By kind of bytes (`text`, `code`, `image`, `audio`, `binary`): mean sizes of patches in bytes, rising, and the
+    /// thresholds in nats that give them on held-out data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<String, Vec<(f32, f32)>>,
+}
+
+impl Patching {
+    /// The threshold for patches of `size` bytes on average, linear between the calibrated sizes; nothing for a kind of bytes
+    /// that is not calibrated and for a size beyond the calibrated ones.
+    pub fn threshold_for(&self, kind: &str, size: f32) -> Option<f32> {
+        let points = self.thresholds.get(kind)?;
+        let above = points.iter().position(|&(known, _)| known >= size)?;
+        let (upper, nats) = points[above];
+        if upper == size {
+            return Some(nats);
+        }
+        let (lower, below) = points[above.checked_sub(1)?];
+        Some(below + (nats - below) * (size - lower) / (upper - lower))
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if !self.threshold.is_finite() {
+            return Err(format!("the patching threshold is {}", self.threshold));
+        }
+        for (kind, points) in &self.thresholds {
+            let is_known = points.iter().all(|(size, nats)| size.is_finite() && *size >= 1.0 && nats.is_finite());
+            if !is_known || !points.is_sorted_by(|(size, _), (next, _)| size < next) {
+                return Err(format!(
+                    "the patching thresholds for `{kind}` are not rising sizes with finite thresholds"
+                ));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Sizes and constants of an entropy model, checked and complete.
@@ -78,8 +112,10 @@ impl ModelConfig {
     pub fn from_json(text: &str, origin: &str) -> Result<Self, CheckpointError> {
         let json = |source| CheckpointError::ConfigJson { origin: origin.to_owned(), source };
         let file: ConfigFile = serde_json::from_str(text).map_err(json)?;
-        let threshold = file.patching.map(|patching| patching.threshold).or(file.patching_threshold);
-        let patching = Patching { threshold: threshold.unwrap_or(PUBLISHED_THRESHOLD) };
+        let patching = file.patching.unwrap_or_else(|| Patching {
+            threshold: file.patching_threshold.unwrap_or(PUBLISHED_THRESHOLD),
+            thresholds: BTreeMap::new(),
+        });
         let config = match (file.args, file.patcher_config) {
             (Some(args), _) => args.resolve(file.name, patching),
             (None, Some(patcher)) => patcher.resolve(file.name, patching),
@@ -175,9 +211,7 @@ impl ModelConfig {
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return Err(format!("`rope_theta` is {}", self.rope_theta));
         }
-        if !self.patching.threshold.is_finite() {
-            return Err(format!("the patching threshold is {}", self.patching.threshold));
-        }
+        self.patching.check()?;
         Ok(self)
     }
 }
@@ -402,6 +436,30 @@ mod tests {
         ] {
             let config = args(body).expect("valid");
             assert_eq!(ModelConfig::from_json(&config.to_json(), "again").expect("valid"), config);
+        }
+    }
+
+    fn patching(body: &str) -> Result<Patching, CheckpointError> {
+        let text = format!(r#"{{"args": {{"dim": 64, "n_heads": 4}}, "patching": {body}}}"#);
+        ModelConfig::from_json(&text, "config.json").map(|config| config.patching)
+    }
+
+    #[test]
+    fn thresholds_are_linear_between_the_calibrated_sizes_and_unknown_beyond() {
+        let body = r#"{"threshold": 1.5, "thresholds": {"text": [[4, 1.0], [8, 2.0]]}}"#;
+        let patching = patching(body).expect("valid");
+        let found = |size| patching.threshold_for("text", size);
+        assert_eq!([found(4.0), found(5.0), found(8.0)], [Some(1.0), Some(1.25), Some(2.0)]);
+        assert_eq!([found(3.9), found(8.1), found(f32::NAN)], [None; 3]);
+        assert_eq!(patching.threshold_for("code", 4.0), None);
+    }
+
+    #[test]
+    fn thresholds_out_of_order_or_range_are_refused() {
+        for points in ["[[8, 2.0], [4, 1.0]]", "[[4, 1.0], [4, 2.0]]", "[[0.5, 1.0]]", "[[4, 1e39]]"] {
+            let error = patching(&format!(r#"{{"threshold": 1.5, "thresholds": {{"text": {points}}}}}"#));
+            let error = error.expect_err(points).to_string();
+            assert!(error.contains("`text`"), "{points}: {error}");
         }
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use blt_checkpoint::ModelConfig;
 use blt_cpu::InstructionSet;
-use blt_ingest::{Encoding, Mode, ProminencePool};
+use blt_ingest::{Encoding, Mode, ProminencePool, Thresholds};
 use blt_patcher::{Patcher, Rule};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 
@@ -200,15 +200,42 @@ pub(crate) enum QuantizeArg {
     Int4,
 }
 
+/// A threshold as it is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum ThresholdArg {
+    /// In nats, for everything.
+    Nats(f32),
+    /// What the model's calibration says for patches of this mean size.
+    Auto { size: f32 },
+}
+
+impl std::str::FromStr for ThresholdArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number =
+            |text: &str| text.parse::<f32>().map_err(|_| "it is neither a number nor `auto[:SIZE]`".to_owned());
+        match text.strip_prefix("auto") {
+            Some("") => Ok(Self::Auto { size: DEFAULT_PATCH_SIZE }),
+            Some(size) => Ok(Self::Auto { size: number(size.strip_prefix(':').unwrap_or(text))? }),
+            None => number(text).map(Self::Nats),
+        }
+    }
+}
+
+/// Mean patch of `--threshold auto`, in bytes: what the model's own threshold gives on English.
+const DEFAULT_PATCH_SIZE: f32 = 4.5;
+
 /// Where patches start.
 #[derive(Debug, Args)]
 pub(crate) struct PatchingArgs {
     /// Where a patch starts
     #[arg(long, value_enum, default_value = "global", help_heading = "Patching")]
     pub(crate) rule: RuleArg,
-    /// Threshold in nats [default: the model's own]
+    /// Threshold in nats, or `auto[:SIZE]` for patches of SIZE bytes on average by the model's calibration: one threshold
+    /// each for text, code, pixels, samples and other bytes [default: the model's own; SIZE 4.5]
     #[arg(long, short = 'r', value_name = "NATS", allow_negative_numbers = true, help_heading = "Patching")]
-    pub(crate) threshold: Option<f32>,
+    pub(crate) threshold: Option<ThresholdArg>,
     /// Least rise in nats, for `global+monotonic`
     #[arg(long, value_name = "NATS", allow_negative_numbers = true, help_heading = "Patching")]
     pub(crate) threshold_add: Option<f32>,
@@ -600,7 +627,11 @@ pub(crate) struct ModelVerifyArgs {
 impl PatchingArgs {
     /// The encoding asked for. Options that the rule does not use are refused.
     pub(crate) fn encoding(&self, config: &ModelConfig) -> Result<Encoding, Failure> {
-        let threshold = self.threshold.unwrap_or(config.patching.threshold);
+        let (threshold, thresholds) = match self.threshold {
+            None => (config.patching.threshold, None),
+            Some(ThresholdArg::Nats(threshold)) => (threshold, None),
+            Some(ThresholdArg::Auto { size }) => (config.patching.threshold, Some(thresholds_for(config, size)?)),
+        };
         let patch_size = || {
             let size = self.patch_size.map(|size| size as usize);
             size.ok_or_else(|| Failure::usage(format!("the rule `{}` needs `--patch-size`", self.rule_name())))
@@ -637,6 +668,7 @@ impl PatchingArgs {
         let max_patch_length = self.max_patch_length.map(|length| length as usize);
         Ok(Encoding {
             patcher: Patcher { rule, max_patch_length },
+            thresholds,
             mode: match self.mode {
                 ModeArg::Continuous => Mode::Continuous,
                 ModeArg::Chunked => Mode::Chunked,
@@ -652,6 +684,31 @@ impl PatchingArgs {
     fn rule_name(&self) -> String {
         self.rule.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
+}
+
+/// The calibrated thresholds for patches of `size` bytes on average.
+fn thresholds_for(config: &ModelConfig, size: f32) -> Result<Thresholds, Failure> {
+    let known = &config.patching;
+    let of = |kind: &str| {
+        known.threshold_for(kind, size).ok_or_else(|| {
+            let sizes = known.thresholds.get(kind).map(Vec::as_slice).unwrap_or_default();
+            match sizes {
+                [(least, _), .., (most, _)] => Failure::usage(format!(
+                    "the model's thresholds for {kind} are for patches of {least} to {most} bytes, not {size}"
+                )),
+                _ => Failure::usage(format!("the model has no calibrated thresholds for {kind}"))
+                    .hint(Some("pass `--threshold NATS`")),
+            }
+        })
+    };
+    Ok(Thresholds {
+        size,
+        text: of("text")?,
+        code: of("code")?,
+        image: of("image")?,
+        audio: of("audio")?,
+        binary: of("binary")?,
+    })
 }
 
 /// The threshold of a rule in nats, where it has one.

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use blt_core::{EntropyEngine, Patch};
+use blt_core::{EntropyEngine, Modality, Patch};
 use blt_ingest::{EmbeddingsOf, Encoding, PatchSink, encode_view};
 
 use crate::Ending;
@@ -16,7 +16,8 @@ use crate::render::{Renderer, Segmented};
 
 pub(crate) fn run(args: &PatchArgs) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let encoding = args.patching.encoding(&model.config)?;
+    // Bytes on their own are taken for text.
+    let encoding = args.patching.encoding(&model.config)?.of(Modality::Text);
     #[cfg(feature = "tokenizers")]
     if encoding.patcher.rule == blt_patcher::Rule::Bpe {
         return Err(Failure::usage("the rule `bpe` needs a tokenizer's segments")

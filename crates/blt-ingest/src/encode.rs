@@ -8,8 +8,8 @@ use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use blt_core::{
-    BOS_ID, BYTE_OFFSET, ByteRange, EngineError, EngineInfo, EntropyEngine, Patch, Session, Signals, TokenId, Want,
-    coherence,
+    BOS_ID, BYTE_OFFSET, ByteRange, EngineError, EngineInfo, EntropyEngine, Modality, Patch, Session, Signals, TokenId,
+    Want, coherence,
 };
 use blt_patcher::{DocumentPatcher, NotIncremental, Patcher, Rule, document_starts};
 
@@ -33,11 +33,43 @@ pub enum ProminencePool {
     NormOfMean,
 }
 
+/// Thresholds in nats by what a view holds, for patches of one mean size.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// The mean size in bytes that they were calibrated for.
+    pub size: f32,
+    /// Of text, office documents and the text of PDF.
+    pub text: f32,
+    /// Of source code, markup and data with a grammar.
+    pub code: f32,
+    /// Of pixels.
+    pub image: f32,
+    /// Of samples.
+    pub audio: f32,
+    /// Of everything else.
+    pub binary: f32,
+}
+
+impl Thresholds {
+    /// The one for a view.
+    pub fn of(&self, modality: Modality) -> f32 {
+        match modality {
+            Modality::Text | Modality::Document | Modality::Pdf => self.text,
+            Modality::Code => self.code,
+            Modality::Image | Modality::Video => self.image,
+            Modality::Audio => self.audio,
+            _ => self.binary,
+        }
+    }
+}
+
 /// How bytes become patches.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Encoding {
     /// Where patches start.
     pub patcher: Patcher,
+    /// What takes the place of the rule's threshold, by what a view holds.
+    pub thresholds: Option<Thresholds>,
     /// How long views are read.
     pub mode: Mode,
     /// How prominence is pooled.
@@ -48,7 +80,19 @@ impl Encoding {
     /// The default rule with `threshold` nats.
     pub fn global(threshold: f32) -> Self {
         let patcher = Patcher::new(Rule::Global { threshold });
-        Self { patcher, mode: Mode::Continuous, prominence: ProminencePool::Max }
+        Self { patcher, thresholds: None, mode: Mode::Continuous, prominence: ProminencePool::Max }
+    }
+
+    /// The encoding of a view of this modality: with its threshold in the rule.
+    pub fn of(&self, modality: Modality) -> Self {
+        let mut encoding = Self { thresholds: None, ..*self };
+        if let Some(thresholds) = self.thresholds
+            && let Rule::Global { threshold } | Rule::Monotonic { threshold } | Rule::GlobalMonotonic { threshold, .. } =
+                &mut encoding.patcher.rule
+        {
+            *threshold = thresholds.of(modality);
+        }
+        encoding
     }
 }
 

@@ -38,7 +38,9 @@ mod source;
 mod work;
 
 pub use decoding::{DecodedVisitor, decode_all};
-pub use encode::{EmbeddingsOf, EncodeError, Encoding, Mode, PatchSink, ProminencePool, ViewSummary, encode_view};
+pub use encode::{
+    EmbeddingsOf, EncodeError, Encoding, Mode, PatchSink, ProminencePool, Thresholds, ViewSummary, encode_view,
+};
 pub use entropy_summary::output_entropies;
 pub use error::{IngestError, SourceError};
 pub use id::{id_of_path, path_text};

@@ -8,7 +8,7 @@ use blt_modalities::{Modalities, TextSegments};
 use blt_output::{EmbeddingOptions, ShardCount};
 use blt_patcher::Rule;
 
-use crate::encode::{Encoding, Mode, ProminencePool};
+use crate::encode::{Encoding, Mode, ProminencePool, Thresholds};
 use crate::sequence::DatasetInput;
 use crate::shards::Shards;
 
@@ -138,6 +138,12 @@ pub(crate) fn patching_metadata(encoding: &Encoding) -> Vec<(&'static str, Strin
         }
         Rule::TopK { patch_size } | Rule::Static { patch_size } => values.push(("patch_size", patch_size.to_string())),
         _ => {}
+    }
+    if let Some(Thresholds { size, text, code, image, audio, binary }) = encoding.thresholds {
+        // They stand for the rule's own, which nothing is patched with.
+        values.retain(|(key, _)| *key != "threshold");
+        values.push(("threshold", format!("auto:{size}")));
+        values.push(("thresholds", format!("text {text}, code {code}, image {image}, audio {audio}, binary {binary}")));
     }
     if let Some(max) = encoding.patcher.max_patch_length {
         values.push(("max_patch_length", max.to_string()));

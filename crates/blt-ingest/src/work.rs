@@ -250,7 +250,7 @@ impl Work<'_> {
         content: &mut LoadedSource,
         sink: &mut dyn PatchSink,
     ) -> Result<(), SourceError> {
-        let encoding = &self.options.encoding;
+        let encoding = &self.options.encoding.of(view.modality);
         let delimiters = match encoding.patcher.rule {
             Rule::Bpe => self.token_starts(view, content.n_bytes)?,
             _ => Vec::new(),

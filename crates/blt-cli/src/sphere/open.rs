@@ -93,6 +93,7 @@ impl SphereArgs {
         }
         let encoding = Encoding {
             patcher: Patcher { rule: Rule::Static { patch_size: text.len() }, max_patch_length: None },
+            thresholds: None,
             mode: Mode::Continuous,
             prominence: ProminencePool::Max,
         };

@@ -500,3 +500,40 @@ fn inspect_shows_units_with_their_places() {
     let report = stdout_of(&["inspect", &format!("{out}/disc.bmp.hypergraph.db")]);
     assert!(report.contains("tile 0..") && report.contains("frame 0 (0, 0) to (16, 16)"), "{report}");
 }
+
+/// `--threshold auto` patches each view with the calibrated threshold of what it holds, and says so.
+#[test]
+fn automatic_thresholds_are_those_of_the_modality() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let ingest = ["ingest", text(&samples()), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:6"];
+    assert_eq!(run(&ingest).status.code(), Some(0));
+    for (id, threshold) in [("prose~lighthouse.txt", 2.134), ("code~tide.rs", 1.523)] {
+        let file = fs::read(out.join(format!("{id}.safetensors"))).unwrap();
+        let (_, header) = SafeTensors::read_metadata(&file).unwrap();
+        let strings = header.metadata().clone().unwrap();
+        assert_eq!(strings["threshold"], "auto:6");
+        assert!(strings["thresholds"].starts_with("text 2.134, code 1.523,"), "{}", strings["thresholds"]);
+        let file = SafeTensors::deserialize(&file).unwrap();
+        let words = |name: &str| file.tensor(name).unwrap().data().as_chunks::<4>().0.to_vec();
+        let entropies: Vec<f32> = words("entropies").into_iter().map(f32::from_le_bytes).collect();
+        let starts = (0..entropies.len()).filter(|&i| i == 0 || entropies[i] > threshold).count();
+        assert_eq!(words("patch_lengths").len(), starts, "{id}");
+    }
+    // Another threshold is another run.
+    let other = ["ingest", text(&samples()), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:8"];
+    assert_eq!(run(&other).status.code(), Some(2));
+}
+
+#[test]
+fn automatic_thresholds_are_refused_beyond_the_calibration() {
+    for (threshold, reason) in [
+        ("auto:3", "for patches of 4.5 to 8 bytes, not 3"),
+        ("auto:", "neither a number nor `auto[:SIZE]`"),
+        ("automatic", "neither a number nor `auto[:SIZE]`"),
+    ] {
+        let output = run(&["patch", "--text", SENTENCE, "--threshold", threshold]);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && stderr.contains(reason), "{threshold}: {stderr}");
+    }
+}
