@@ -14,6 +14,7 @@ mod model;
 mod models;
 mod output;
 mod patch;
+mod patching;
 mod render;
 mod runs;
 mod sphere;

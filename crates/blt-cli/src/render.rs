@@ -10,8 +10,9 @@ use blt_ingest::Encoding;
 use serde::Serialize;
 use serde_json::json;
 
-use crate::args::{PatchFormat, threshold_of};
+use crate::args::PatchFormat;
 use crate::output::stdout_has_colour;
+use crate::patching::threshold_of;
 
 /// Entropies from this on have the hottest colour; higher ones are rare in text.
 const HOT_NATS: f32 = 4.0;

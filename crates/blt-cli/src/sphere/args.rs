@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
-use crate::args::{EngineArgs, PatchingArgs, ReportFormat};
+use crate::args::{EngineArgs, ReportFormat};
 use crate::dataset::DatasetArgs;
 use crate::decoding::DecodingArgs;
+use crate::patching::PatchingArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum SphereCommand {

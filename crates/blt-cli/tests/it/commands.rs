@@ -506,7 +506,8 @@ fn inspect_shows_units_with_their_places() {
 fn automatic_thresholds_are_those_of_the_modality() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
-    let ingest = ["ingest", text(&samples()), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:6"];
+    let samples = samples();
+    let ingest = ["ingest", text(&samples), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:6"];
     assert_eq!(run(&ingest).status.code(), Some(0));
     for (id, threshold) in [("prose~lighthouse.txt", 2.134), ("code~tide.rs", 1.523)] {
         let file = fs::read(out.join(format!("{id}.safetensors"))).unwrap();
@@ -521,7 +522,7 @@ fn automatic_thresholds_are_those_of_the_modality() {
         assert_eq!(words("patch_lengths").len(), starts, "{id}");
     }
     // Another threshold is another run.
-    let other = ["ingest", text(&samples()), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:8"];
+    let other = ["ingest", text(&samples), "-o", text(&out), "--dtype", "f32", "--threshold", "auto:8"];
     assert_eq!(run(&other).status.code(), Some(2));
 }
 
