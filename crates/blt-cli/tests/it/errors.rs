@@ -39,7 +39,7 @@ error: the rule `top-k` needs `--patch-size`
         &["patch", "--text", "x", "--dtype", "f16"],
         &["patch", "--text", "x", "--instructions", "mmx"],
         &["ingest"],
-        &["ingest", "--text", "x", "--embedding-dims", "257"],
+        &["ingest", "--text", "x", "--embedding-dims", "321"],
         &["ingest", "/nowhere/at/all", "--dry-run"],
         &["ingest", "--text", "x", "--embeddings", "none", "--embedding-dtype", "f16"],
         &["ingest", "--text", "x", "--modality", "binary", "--text-segments", "lines"],
