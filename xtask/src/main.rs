@@ -1,4 +1,4 @@
-//! The project's own tasks. `cargo xtask test` is everything that must pass; `tidy` and `bench` are parts of the work.
+//! The project's own tasks. `cargo xtask test` is everything that must pass; the others are parts of the work.
 
 mod bench;
 mod clients;
@@ -32,6 +32,12 @@ enum Task {
     Clients,
     /// Check the decoders: fixtures against foreign tools, public files, and damaged ones
     Corpus(corpus::CorpusArgs),
+    /// Fetch an entropy model from the Hub, its licence shown
+    Model {
+        /// `ORG/NAME`, or `ORG/NAME@REVISION`
+        #[arg(default_value = "facebook/blt-entropy")]
+        name: String,
+    },
 }
 
 fn main() -> ExitCode {
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Clients => clients::run(),
         Task::Corpus(args) => corpus::run(&args),
+        Task::Model { name } => cargo(&["run", "--release", "-p", "blt-cli", "--", "model", "pull", &name]),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
