@@ -5,8 +5,7 @@ use std::collections::BinaryHeap;
 
 use crate::cap_tree::{CapTree, QueryError, range};
 use crate::cosine::{dot, unit};
-use crate::places::angles;
-use crate::{Places, Rows};
+use crate::{Places, Rows, angles_of};
 
 /// The partitions of a cap tree, in the tree's order.
 #[derive(Debug, Clone, PartialEq)]
@@ -106,7 +105,7 @@ impl CapTree<'_> {
             prominence: range(prominences.iter().copied()),
             prominence_mean: mean,
             prominence_sd: variance.sqrt(),
-            direction: (sum.iter().map(|x| x * x).sum::<f64>() > 1e-24 * f64::from(facts.len)).then(|| angles(sum)),
+            direction: (sum.iter().map(|x| x * x).sum::<f64>() > 1e-24 * f64::from(facts.len)).then(|| angles_of(sum)),
             byte_counts: Box::new([0; 256]),
         }
     }
