@@ -13,7 +13,7 @@ use blt_ingest::{
     Encoding, Form, IngestError, IngestOptions, Input, Journal, Observer, Outcome, Plan, PlannedSource, ShardFormat,
     Shards, SourceKind, Status, Summary,
 };
-use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, ShardCompression, ShardCount};
+use blt_output::{EmbeddingDtype, EmbeddingOptions, Embeddings, Fidelity, Projection, ShardCompression, ShardCount};
 use blt_patcher::EntropyStatistics;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
@@ -27,6 +27,7 @@ use crate::decoding::ModalityArg;
 #[cfg(feature = "tokenizers")]
 use crate::decoding::SegmentsArg;
 use crate::engine::LoadedModel;
+use crate::estimate::Estimate;
 use crate::failure::Failure;
 use crate::output::{to_stderr, write_all, write_file};
 
@@ -65,11 +66,15 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
         if args.batch_stats {
             describe_sizes(&mut report, &plan);
         }
-        if args.dry_run {
-            describe_plan(&mut report, &plan, journal.as_ref())?;
-        }
+        let n_bytes = if args.dry_run { describe_plan(&mut report, &plan, journal.as_ref())? } else { 0 };
         write_all(report.as_bytes())?;
         if args.dry_run {
+            let sample = crate::stats::TEXT.as_bytes();
+            let estimate = Estimate::new(&*model.engine, &options, sample, n_bytes)
+                .map_err(|error| Failure::new("cannot estimate the run", error))?;
+            if !quiet {
+                to_stderr(&estimate.text());
+            }
             return Ok(Ending::Complete);
         }
     }
@@ -78,7 +83,8 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
     progress.record_in = (sources == Sources::All).then(|| options.output.clone());
     let summary = blt_ingest::run(&*model.engine, &options, &progress, &cancelled).map_err(failure)?;
     progress.bar.finish_and_clear();
-    write_statistics(&summary, &options.output)?;
+    let fidelity = progress.fidelity.lock().unwrap_or_else(PoisonError::into_inner).take();
+    write_statistics(&summary, fidelity, &options.output)?;
     if args.entropy_histogram {
         write_histogram(args, &options.output)?;
     }
@@ -344,6 +350,9 @@ pub(crate) struct Progress {
     record_in: Option<PathBuf>,
     n_ended: AtomicU64,
     n_sources: AtomicU64,
+    quiet: bool,
+    /// What written embeddings lose, for the statistics.
+    fidelity: Mutex<Option<serde_json::Value>>,
 }
 
 impl Progress {
@@ -356,7 +365,7 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar, record_in: None, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0) }
+        Self { bar, record_in: None, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0), quiet, fidelity: Mutex::default() }
     }
 }
 
@@ -373,6 +382,24 @@ impl Observer for Progress {
 
     fn advanced(&self, n_bytes: u64) {
         self.bar.inc(n_bytes);
+    }
+
+    fn reduced(&self, projection: Option<&Projection>, fidelity: &Fidelity) {
+        let report = json!({
+            "dims": projection.map(Projection::dims), "kept_variance": projection.map(Projection::kept_variance),
+            "lost_variance": fidelity.lost_variance, "recall_at_10": fidelity.recall_at_10, "n_rows": fidelity.n_rows,
+        });
+        *self.fidelity.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
+        if !self.quiet {
+            let how = projection.map_or_else(String::new, |projection| format!(" in {} components", projection.dims()));
+            let (lost, kept) = (100.0 * fidelity.lost_variance, 100.0 * fidelity.recall_at_10);
+            let line = format!(
+                "embeddings{how}: {lost:.2} % of the variance lost, {kept:.1} % of the ten nearest neighbours kept \
+                 (of {} patches)",
+                fidelity.n_rows
+            );
+            self.bar.suspend(|| to_stderr(&line));
+        }
     }
 
     fn ended(&self, source: &PlannedSource, outcome: &Outcome) {
@@ -423,7 +450,7 @@ fn profile(summary: &Summary) -> String {
 }
 
 /// `stats.json`: what the run did and how fast, for people and dashboards. It is no output: it holds times.
-fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
+fn write_statistics(summary: &Summary, fidelity: Option<serde_json::Value>, output: &Path) -> Result<(), Failure> {
     let Summary { n_done, n_resumed, n_skipped, n_failed, n_bytes, n_patches, interrupted, seconds } = summary;
     let rate = |n: u64| n as f64 / seconds.wall.max(1e-9);
     let report = json!({
@@ -432,14 +459,15 @@ fn write_statistics(summary: &Summary, output: &Path) -> Result<(), Failure> {
         "mean_patch_bytes": (*n_patches > 0).then(|| *n_bytes as f64 / *n_patches as f64),
         "seconds": {"wall": seconds.wall, "read": seconds.read, "decode": seconds.decode, "encode": seconds.encode,
             "write": seconds.write},
-        "bytes_per_second": rate(*n_bytes), "patches_per_second": rate(*n_patches),
+        "bytes_per_second": rate(*n_bytes), "patches_per_second": rate(*n_patches), "embedding_fidelity": fidelity,
     });
     write_file(&output.join("stats.json"), format!("{report:#}\n").as_bytes())
 }
 
-/// One line a source: what the journal says of it (a file that changed since is seen only when it is read), its size, the
+/// One line a source, and how many bytes are still to be worked on: what the journal says of it (a file that changed since is seen only when it is read), its size, the
 /// name of its outputs, and where it is.
-pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<(), Failure> {
+pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&Journal>) -> Result<u64, Failure> {
+    let mut n_bytes_left = 0;
     let rows = journal.map(Journal::rows).transpose().map_err(failure)?.unwrap_or_default();
     let done: HashSet<&str> = rows.iter().filter(|row| row.status == Status::Done).map(|row| row.id.as_str()).collect();
     for source in &plan.sources {
@@ -449,15 +477,17 @@ pub(crate) fn describe_plan(report: &mut String, plan: &Plan, journal: Option<&J
             _ if done.contains(source.id.as_str()) => "done",
             _ => "todo",
         };
+        n_bytes_left += if state == "todo" { source.n_bytes } else { 0 };
         let _ = writeln!(report, "{state}\t{}\t{}\t{}", source.n_bytes, source.id, source.source);
     }
     for input in &plan.datasets {
         let plan = input.dataset().plan();
         let rows = plan.n_rows().map_or_else(|| "an unknown number of".to_owned(), |n| n.to_string());
         let (files, bytes) = (plan.files.len(), plan.n_bytes());
+        n_bytes_left += bytes;
         let _ = writeln!(report, "dataset\t{bytes}\t{rows} rows in {files} files\t{}", input.name());
     }
-    Ok(())
+    Ok(n_bytes_left)
 }
 
 fn describe_sizes(report: &mut String, plan: &Plan) {

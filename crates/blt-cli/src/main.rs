@@ -5,6 +5,7 @@ mod dataset;
 mod decoding;
 mod doctor;
 mod engine;
+mod estimate;
 mod failure;
 mod formats;
 mod hub;

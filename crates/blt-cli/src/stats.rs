@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::write_all;
 
 /// What is read when no text is given: prose, code, a table and another script.
-const TEXT: &str = "The lamp on the pier had been lit by hand for forty years, and nobody in the village could say who paid \
+pub(crate) const TEXT: &str = "The lamp on the pier had been lit by hand for forty years, and nobody in the village could say who paid \
 for the oil. \u{201c}It burns,\u{201d} said the ferryman, \u{201c}because someone remembers it.\u{201d} In spring the \
 harbour filled with boats again, and the letters that had waited all winter went out on the first of them.\n\n\
 def mean(values):\n    total = 0.0\n    for value in values:\n        total += value\n    return total / len(values)\n\n\

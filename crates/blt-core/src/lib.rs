@@ -11,6 +11,7 @@
 //!
 //! It knows no file format, no tensor type and no framework, and does no input or output of its own.
 
+mod chain;
 mod document;
 mod engine;
 mod limits;
@@ -19,6 +20,7 @@ mod range;
 mod regions;
 mod tokens;
 
+pub use chain::error_chain;
 pub use document::{
     DecodeError, Decoder, Document, Embedded, Hint, Modality, Origin, Rect, SourceReader, Unit, View, ViewData, Views,
     read_whole,

@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use blt_core::error_chain;
 use blt_sphere::{FillError, HarmonicsError};
 use serde_json::json;
 
@@ -348,7 +349,7 @@ impl<'a> Run<'a> {
                 Err(error) => Some((StageStatus::Failed, Err(PipelineError::Encode(error)))),
             };
             if let Some((status, ended)) = ended {
-                let error = ended.as_ref().err().map(|error| chain(error));
+                let error = ended.as_ref().err().map(|error| error_chain(error));
                 self.record(Stage::Encode, StageRecord { status, error, ..before })?;
                 return ended;
             }
@@ -411,7 +412,7 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Err(error) => {
-                self.record(stage, record(StageStatus::Failed, String::new(), Some(chain(&error))))?;
+                self.record(stage, record(StageStatus::Failed, String::new(), Some(error_chain(&error))))?;
                 Err(error)
             }
         }
@@ -554,15 +555,4 @@ fn fingerprint(config: &BTreeMap<String, String>, documents: &[EncodedDocument])
         .map(|document| json!([document.id, document.sha256, document.n_bytes, document.n_patches, document.error]))
         .collect();
     sha256_of_bytes(json!([config, documents]).to_string().as_bytes())
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

@@ -131,12 +131,6 @@ pub enum SourceError {
 impl SourceError {
     /// The error and its causes in one line.
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
+        blt_core::error_chain(self)
     }
 }

@@ -319,6 +319,23 @@ impl Journal {
         })
     }
 
+    /// Ids and sources of what failed and has no bytes of its own: parts of datasets that could not be read.
+    pub(crate) fn failed_units(&self) -> Result<Vec<(String, String)>, IngestError> {
+        let sql = "SELECT id, source FROM source WHERE status = 'failed' AND id GLOB 'unit_*' ORDER BY id";
+        let read = || -> rusqlite::Result<Vec<_>> {
+            self.connection.prepare(sql)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        };
+        read().map_err(|source| self.failed(source))
+    }
+
+    /// Forgets sources by their ids.
+    pub(crate) fn forget(&self, ids: &[String]) -> Result<(), IngestError> {
+        self.transaction(|connection| {
+            let mut delete = connection.prepare_cached("DELETE FROM source WHERE id = ?1")?;
+            ids.iter().try_for_each(|id| delete.execute([id]).map(drop))
+        })
+    }
+
     /// How many sources are in each file that comes first among theirs.
     pub(crate) fn sources_by_output(&self) -> Result<HashMap<String, u64>, IngestError> {
         let sql = "SELECT json_extract(outputs, '$[0]'), count(*) FROM source WHERE outputs <> '[]' GROUP BY 1";

@@ -1,15 +1,17 @@
 //! The one thread that reads: sources in the order of the plan, a few ahead of the workers. What is done already, from the
 //! same bytes and with its outputs still there, is passed over.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 
 use crate::decoding::{guarded, load};
-use crate::error::IngestError;
+use crate::error::{IngestError, SourceError};
 use crate::journal::{Journal, Row, Status};
-use crate::plan::{Plan, PlannedSource};
+use crate::plan::{Plan, PlannedSource, SourceKind};
 use crate::run::Outcome;
 use crate::sequence::{Item, Sequence};
 use crate::shards::{Arrival, Place, Shards};
@@ -35,6 +37,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) journal: Journal,
     pub(crate) to_workers: Sender<Loaded>,
     pub(crate) to_journal: Sender<Batch>,
+    /// Parts of datasets that could not be read in this run.
+    pub(crate) failed_units: RefCell<HashSet<String>>,
 }
 
 /// What reading a source gave.
@@ -61,7 +65,7 @@ impl Reader<'_> {
             }
             let row = self.journal.by_id(&item.planned.id)?;
             let planned = Arc::clone(&item.planned);
-            let sent = if self.is_passed_over(row.as_ref()) {
+            let sent = if self.is_passed_over(&planned, row.as_ref()) {
                 self.end(self.resumed(&planned))
             } else {
                 match self.read(item) {
@@ -76,7 +80,7 @@ impl Reader<'_> {
                 return Ok(());
             }
         }
-        Ok(())
+        self.end_of_plan()
     }
 
     /// Sources that share outputs: so many consecutive ones make a shard. A shard is passed over if all of it is done, and
@@ -104,7 +108,7 @@ impl Reader<'_> {
                 }
                 place.shard += u64::from(n_sources > 0);
                 if n_sources < shards.sources_per_shard {
-                    return Ok(Some(place.shard));
+                    return self.end_of_plan().map(|()| Some(place.shard));
                 }
                 continue;
             }
@@ -137,9 +141,28 @@ impl Reader<'_> {
                 place.shard += 1;
             }
             if n_sources < shards.sources_per_shard {
-                return Ok(Some(place.shard));
+                return self.end_of_plan().map(|()| Some(place.shard));
             }
         }
+    }
+
+    /// What an earlier run could not read of the datasets, and this one could, is no failure any more.
+    fn end_of_plan(&self) -> Result<(), IngestError> {
+        let still = self.failed_units.borrow();
+        let is_ours = |source: &String| {
+            let mut inputs = self.plan.datasets.iter();
+            inputs.any(|input| source.strip_prefix(input.name()).is_some_and(|rest| rest.starts_with('/')))
+        };
+        let failed = self.journal.failed_units()?.into_iter();
+        let healed: Vec<String> = failed
+            .filter(|(id, source)| !still.contains(id) && is_ours(source))
+            .map(|(id, _)| id)
+            .collect();
+        if !healed.is_empty() {
+            // That nobody takes it is told by the journal's own error.
+            let _ = self.to_journal.send(Batch { ended: Vec::new(), files: Vec::new(), healed });
+        }
+        Ok(())
     }
 
     /// Waits until so few sources are between reader and outputs that another may join them.
@@ -166,7 +189,12 @@ impl Reader<'_> {
     fn read(&self, Item { planned, content }: Item) -> Read {
         let work = self.work;
         let loaded = match content {
-            Some(content) => content.map(Ok),
+            Some(content) => {
+                if matches!(content, Err(SourceError::Table(_))) && planned.id.starts_with("unit_") {
+                    self.failed_units.borrow_mut().insert(planned.id.clone());
+                }
+                content.map(Ok)
+            }
             None => work.timed(|seconds| &mut seconds.read, || guarded(|| load(work.options, &planned, work.partial))),
         };
         match loaded {
@@ -177,8 +205,13 @@ impl Reader<'_> {
     }
 
     /// Whether the source is not even read: only failed ones are tried, and this is none.
-    fn is_passed_over(&self, row: Option<&Row>) -> bool {
-        self.work.options.only_failed && row.is_none_or(|row| row.status != Status::Failed)
+    fn is_passed_over(&self, planned: &PlannedSource, row: Option<&Row>) -> bool {
+        let failed = match row {
+            Some(row) => row.status == Status::Failed,
+            // Rows that an earlier run could not read are not in the journal one by one.
+            None => matches!(planned.kind, SourceKind::Row),
+        };
+        self.work.options.only_failed && !failed
     }
 
     /// Whether an earlier run made this source's outputs from the same bytes, and they are still there.
@@ -213,7 +246,7 @@ impl Reader<'_> {
             let planned = Arc::clone(&item.planned);
             let row = self.journal.by_id(&planned.id)?;
             let is_as_before = if self.work.options.only_failed {
-                self.is_passed_over(row.as_ref())
+                self.is_passed_over(&planned, row.as_ref())
             } else {
                 match self.read(item) {
                     Read::Content(content) => {

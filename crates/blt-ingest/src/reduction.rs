@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use blt_core::{Patch, ViewData};
-use blt_output::{Embeddings, Projection, ProjectionFit, fidelity, publish, sync_directory};
+use blt_output::{EmbeddingDtype, Embeddings, Projection, ProjectionFit, fidelity, publish, sync_directory};
 
 use crate::decoding::{decode, guarded, load};
 use crate::encode::{EmbeddingsOf, PatchSink};
@@ -32,7 +32,19 @@ pub(crate) fn projection(
     journal: &Journal,
 ) -> Result<Option<Arc<Projection>>, IngestError> {
     let options = &work.options.embeddings;
-    if options.dims == options.model_dim || options.embeddings == Embeddings::None {
+    if options.embeddings == Embeddings::None {
+        return Ok(None);
+    }
+    if options.dims == options.model_dim {
+        // Each row has its own scale, so there is nothing to fit; but what 8 bits lose is told once.
+        if options.dtype == EmbeddingDtype::Int8 && journal.output_files()?.is_empty() {
+            let compared = sample(work, plan).compared;
+            let unfit = |source| IngestError::Output { path: work.options.output.clone(), source };
+            if !compared.is_empty() && !work.is_stopped() {
+                let lost = fidelity(&compared, options.model_dim, options.dtype, None).map_err(unfit)?;
+                work.observer.reduced(None, &lost);
+            }
+        }
         return Ok(None);
     }
     let path = work.options.output.join(PROJECTION_FILE);
@@ -50,7 +62,7 @@ pub(crate) fn projection(
     }
     let projection = sampled.fit.finish(options.dims).map_err(IngestError::Projection)?;
     let fidelity = fidelity(&sampled.compared, options.model_dim, options.dtype, Some(&projection)).map_err(output)?;
-    work.observer.reduced(&projection, &fidelity);
+    work.observer.reduced(Some(&projection), &fidelity);
     let receipt = projection.write(&work.partial.join(PROJECTION_FILE)).map_err(output)?;
     publish(&receipt.path, &path).and_then(|()| sync_directory(&work.options.output)).map_err(output)?;
     let file = OutputFile { name: PROJECTION_FILE.to_owned(), n_bytes: receipt.n_bytes, sha256: hex(&receipt.sha256) };

@@ -1,5 +1,6 @@
 //! A run: one thread reads ahead, some encode and write, one keeps the journal.
 
+use std::cell::RefCell;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::Path;
@@ -56,8 +57,9 @@ pub trait Observer: Sync {
     fn planned(&self, _n_sources: Option<u64>, _n_bytes: u64) {}
     /// So many bytes more have been encoded, or passed over because they were done.
     fn advanced(&self, _n_bytes: u64) {}
-    /// A projection for embeddings was fitted, and what it loses of a sample.
-    fn reduced(&self, _projection: &Projection, _fidelity: &Fidelity) {}
+    /// How embeddings are written loses something: through a projection that was fitted, or in 8 bits. What it loses of a
+    /// sample.
+    fn reduced(&self, _projection: Option<&Projection>, _fidelity: &Fidelity) {}
     /// A source has ended.
     fn ended(&self, _source: &PlannedSource, _outcome: &Outcome) {}
 }
@@ -165,7 +167,7 @@ pub fn run(
     let reader_journal = Journal::open_existing(&options.output)?;
     let (summary, read) = std::thread::scope(|scope| {
         let reader =
-            Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone() };
+            Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone(), failed_units: RefCell::default() };
         let n_sources = plan.n_sources().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let n_workers = options.n_workers.clamp(1, n_sources.max(1));
         let work = &work;
@@ -302,7 +304,7 @@ fn keep_journal(
     stop: &AtomicBool,
 ) -> Result<Summary, IngestError> {
     let mut summary = Summary::default();
-    let (mut rows, mut files) = (Vec::new(), Vec::new());
+    let (mut rows, mut files, mut healed) = (Vec::new(), Vec::new(), Vec::new());
     let mut last_written = Instant::now();
     let mut failure = None;
     loop {
@@ -315,17 +317,19 @@ fn keep_journal(
                 rows.extend(row);
             }
             files.extend(batch.files);
+            healed.extend(batch.healed);
         }
         let is_due = is_over || rows.len() >= JOURNAL_BATCH || last_written.elapsed() >= JOURNAL_INTERVAL;
-        if is_due && !rows.is_empty() && failure.is_none() {
+        if is_due && (!rows.is_empty() || !healed.is_empty()) && failure.is_none() {
             // After a failure the channel is still drained, so that no worker waits for ever.
-            failure = write_rows(journal, folder, &rows, &files).err();
+            failure = write_rows(journal, folder, &rows, &files).and_then(|()| journal.forget(&healed)).err();
             stop.fetch_or(failure.is_some(), Ordering::Relaxed);
             last_written = Instant::now();
         }
         if is_due {
             rows.clear();
             files.clear();
+            healed.clear();
         }
         if is_over {
             return failure.map_or(Ok(summary), Err);

@@ -230,6 +230,7 @@ impl<'a> OpenShard<'a> {
             Ok(files) => Batch {
                 ended: members.into_iter().map(|member| end(member, &|about| about.end(names.to_vec()))).collect(),
                 files: files.unwrap_or_default(),
+                healed: Vec::new(),
             },
             Err(error) => {
                 for name in &names {
@@ -239,7 +240,11 @@ impl<'a> OpenShard<'a> {
                     let reason = io::Error::other(format!("its shard could not be written: {}", error.chain()));
                     about.fail(SourceError::Write(reason))
                 };
-                Batch { ended: members.into_iter().map(|member| end(member, &failed)).collect(), files: Vec::new() }
+                Batch {
+                    ended: members.into_iter().map(|member| end(member, &failed)).collect(),
+                    files: Vec::new(),
+                    healed: Vec::new(),
+                }
             }
         }
     }

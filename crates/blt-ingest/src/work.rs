@@ -52,12 +52,14 @@ pub(crate) struct Ended {
 pub(crate) struct Batch {
     pub(crate) ended: Vec<Ended>,
     pub(crate) files: Vec<OutputFile>,
+    /// Ids of earlier failures that are none any more.
+    pub(crate) healed: Vec<String>,
 }
 
 impl Batch {
     /// One source.
     pub(crate) fn of(ended: Ended, files: Vec<OutputFile>) -> Self {
-        Self { ended: vec![ended], files }
+        Self { ended: vec![ended], files, healed: Vec::new() }
     }
 }
 

@@ -123,7 +123,7 @@ impl Modalities {
                     }
                     let raw = View::raw(format.modality, format.media_type);
                     let mut inner = Document::new(format.modality, format.media_type, vec![raw]);
-                    inner.problems.push(told(&error));
+                    inner.problems.push(blt_core::error_chain(&error));
                     if matches!(error, DecodeError::Timeout(_) | DecodeError::Program(_) | DecodeError::Encrypted) {
                         let text = format!("{name}: {error}");
                         budget.to_retry.get_or_insert(DecodeError::Told(text));
@@ -181,15 +181,4 @@ impl Place<'_> {
             (origin, _) => origin,
         }
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn told(error: &DecodeError) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }

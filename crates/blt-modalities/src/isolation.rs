@@ -74,7 +74,7 @@ impl From<DecodeError> for Refusal {
             DecodeError::Limit { what, found, limit, option } => {
                 Refusal::Limit { what: what.into(), found, limit, option: option.into() }
             }
-            error => Refusal::Told(crate::embedded::told(&error)),
+            error => Refusal::Told(blt_core::error_chain(&error)),
         }
     }
 }

@@ -13,7 +13,7 @@ use flate2::{Compress, Compression, Crc, FlushCompress, Status};
 /// Bytes that are deflated at once.
 const BLOCK_BYTES: usize = 1 << 20;
 /// Embeddings hardly shrink; higher levels take many times as long for a few percent of the rest.
-const LEVEL: u32 = 3;
+const LEVEL: u32 = 2;
 /// RFC 1952, section 2.3: magic, deflate, no flags, no time, no extra flags, unknown system.
 const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use blt_core::error_chain;
 use blt_corpus::{Exports, LeftOut, PatchArrays, PlaceOptions, ReadError, ReadOptions, Sphere, place};
 use blt_ingest::{Journal, Status, path_text};
 
@@ -107,7 +108,7 @@ impl Filler {
 
     fn failed(&mut self, path: &Path, error: &ReadError) {
         self.done.n_failed += 1;
-        to_stderr(&format!("failed: {}", chain(error)));
+        to_stderr(&format!("failed: {}", error_chain(error)));
         if let Some(hint) = error.hint() {
             tracing::info!("{}: {hint}", path.display());
         }
@@ -170,17 +171,6 @@ pub(super) fn tell_left_out(left_out: &[LeftOut]) {
         let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
         to_stderr(&format!("incomplete: {document}: patch {patch_idx} is left out: {flaw}{more}"));
     }
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
 }
 
 /// The patch files that the paths name: of an output folder of `ingest` what its journal says is done, of another folder the
