@@ -11,7 +11,7 @@ use parquet::file::reader::{FileReader, RowGroupReader, SerializedFileReader};
 use parquet::schema::types::ColumnDescriptor;
 
 use crate::error::ReadError;
-use crate::patches::{Part, PatchArrays, ProminencePool};
+use crate::patches::{Part, PatchArrays, ProminencePool, check_width};
 use crate::read::{ReadOptions, coherences, norms, pooled};
 
 /// Rows of embeddings decoded at once.
@@ -186,6 +186,7 @@ impl Group<'_> {
                 if dim.is_none()
                     && let Some(width) = width
                 {
+                    check_width(self.path, n, width)?;
                     dim = Some(width);
                     let n = n_patches.saturating_mul(width);
                     embeddings.try_reserve_exact(n).map_err(|_| memory(n))?;

@@ -8,6 +8,9 @@ use blt_sphere::Rows;
 
 use crate::error::ReadError;
 
+/// Wider embeddings are refused: the memory of a chart grows with the square of their width.
+const MAX_WIDTH: usize = 8192;
+
 /// How a patch's prominence is made of the states in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProminencePool {
@@ -213,8 +216,9 @@ impl PatchArrays {
     /// Whether the part fits together and to the documents before it.
     fn check(&self, path: &Path, part: &Part) -> Result<(), ReadError> {
         let n = part.prominence.len();
+        check_width(path, n, part.dim)?;
         let wrong = |reason: String| Err(ReadError::content(path, reason));
-        if part.n_values != n * part.dim || (part.dim == 0 && n > 0) {
+        if part.n_values != n * part.dim {
             return wrong(format!("its `embeddings` are no {n} rows of {}", part.dim));
         }
         let optional = [("entropies", &part.entropies), ("coherence", &part.coherence)];
@@ -252,6 +256,17 @@ impl PatchArrays {
         }
         Ok(())
     }
+}
+
+/// Whether `n` embeddings may be `dim` wide.
+pub(crate) fn check_width(path: &Path, n: usize, dim: usize) -> Result<(), ReadError> {
+    if dim == 0 && n > 0 {
+        return Err(ReadError::content(path, format!("its {n} embeddings have no numbers")));
+    }
+    if dim > MAX_WIDTH {
+        return Err(ReadError::content(path, format!("its embeddings have {dim} dimensions, more than {MAX_WIDTH}")));
+    }
+    Ok(())
 }
 
 fn retain<T>(values: &mut Vec<T>, keep: &[bool]) {

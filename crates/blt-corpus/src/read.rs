@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::ReadError;
 use crate::file::ArrayFile;
-use crate::patches::{Part, PatchArrays, ProminencePool};
+use crate::patches::{Part, PatchArrays, ProminencePool, check_width};
 
 /// Added to an entropy before a coherence is divided by it.
 const COHERENCE_FLOOR: f64 = 1e-6;
@@ -63,11 +63,15 @@ fn read(file: &ArrayFile, options: ReadOptions, embeddings: &mut Vec<f32>) -> Re
         };
         return Err(file.wrong(reason).hinted("run `blt-cli ingest` on the sources again, with embeddings"));
     };
-    let mut part = match *info.shape.as_slice() {
-        [n, dim] => patches(file, options, size(file, n)?, size(file, dim)?, embeddings)?,
-        [1, n, dim] => tokens(file, options, size(file, n)?, size(file, dim)?, embeddings)?,
+    let (is_by_token, n, dim) = match *info.shape.as_slice() {
+        [n, dim] => (false, size(file, n)?, size(file, dim)?),
+        [1, n, dim] => (true, size(file, n)?, size(file, dim)?),
         _ => return Err(file.wrong(format!("its `embeddings` have the shape {:?}", info.shape))),
     };
+    // Without a width, a file of no size may name any number of rows.
+    check_width(file.path(), n, dim)?;
+    let read = if is_by_token { tokens } else { patches };
+    let mut part = read(file, options, n, dim, embeddings)?;
     part.id = id_of_file(file.path());
     let named = |key: &str| file.metadata().get(key).filter(|value| !value.is_empty()).cloned();
     part.role = named("role").or_else(|| named("column"));

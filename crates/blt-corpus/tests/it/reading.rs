@@ -149,6 +149,15 @@ fn lengths_and_shapes_that_lie_are_refused_and_leave_nothing() {
         ("too few lengths", with(version_4(), ("patch_lengths", I32, vec![1], ints(&[4])))),
         ("lengths of floats", with(version_4(), ("patch_lengths", F32, vec![2], floats(&[3.0, 1.0])))),
         ("no width", with(version_4(), ("embeddings", F32, vec![2, 0], vec![]))),
+        ("many of no width", with(version_4(), ("embeddings", F32, vec![1 << 40, 0], vec![]))),
+        ("more of no width", with(version_4(), ("embeddings", F32, vec![1 << 62, 0], vec![]))),
+        ("bare and of no width", vec![("embeddings", F32, vec![1 << 62, 0], vec![])]),
+        (
+            "tokens of no width",
+            vec![("embeddings", F32, vec![1, 1 << 62, 0], vec![]), ("patch_indices", I32, vec![2], ints(&[0, 2]))],
+        ),
+        ("too wide", with(version_4(), ("embeddings", U8, vec![2, 8193], vec![1; 2 * 8193]))),
+        ("empty and too wide", vec![("embeddings", F32, vec![0, 1 << 40], vec![])]),
         ("a flat matrix", with(version_4(), ("embeddings", F32, vec![4], floats(&[0.0; 4])))),
         ("a batch of two", with(version_4(), ("embeddings", F32, vec![2, 2, 1], floats(&[0.0; 4])))),
     ];
