@@ -267,7 +267,7 @@ pub(crate) struct IngestArgs {
     #[arg(long, alias = "sources-per-shard", value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
     pub(crate) webdataset_shard_size: Option<u32>,
     /// Cut all patches into so many equal shards, too, for training on many devices (JAX)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), help_heading = "Output")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=99_999), help_heading = "Output")]
     pub(crate) num_shards: Option<u32>,
     /// ... or into as many as it takes for none to have more than about so many tokens
     #[arg(long, value_name = "TOKENS", conflicts_with = "num_shards", value_parser = clap::value_parser!(u64).range(1..), help_heading = "Output")]

@@ -41,21 +41,25 @@ pub(crate) fn run(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
     ingest(args, Sources::All, quiet)
 }
 
-/// Runs it for the sources that failed before.
-pub(crate) fn run_again(args: &IngestArgs, quiet: bool) -> Result<Ending, Failure> {
-    ingest(args, Sources::Failed, quiet)
+/// Runs it for the sources that failed before; `output` is where its outputs are now.
+pub(crate) fn run_again(args: &IngestArgs, output: PathBuf, quiet: bool) -> Result<Ending, Failure> {
+    ingest(args, Sources::Failed { output }, quiet)
 }
 
 /// Which sources are worked on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 enum Sources {
     All,
-    Failed,
+    Failed { output: PathBuf },
 }
 
 fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Failure> {
     let model = args.engine.load()?;
-    let mut options = IngestOptions { only_failed: sources == Sources::Failed, ..options(args, &model)? };
+    let mut options = options(args, &model)?;
+    let is_first = matches!(sources, Sources::All);
+    if let Sources::Failed { output } = sources {
+        (options.output, options.only_failed) = (output, true);
+    }
     if let Some(found) = args.dataset.find(&args.engine.hub, args.limit, args.external_drive.as_deref())? {
         options.inputs.push(Input::Dataset(found.input));
         options.settings.extend(found.settings);
@@ -80,7 +84,7 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
     }
     let cancelled = stop_on_ctrl_c();
     let mut progress = Progress::new(quiet);
-    progress.record_in = (sources == Sources::All).then(|| options.output.clone());
+    progress.record_in = is_first.then(|| options.output.clone());
     let summary = blt_ingest::run(&*model.engine, &options, &progress, &cancelled).map_err(failure)?;
     progress.bar.finish_and_clear();
     let fidelity = progress.fidelity.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -365,7 +369,14 @@ impl Progress {
         if shown {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
-        Self { bar, record_in: None, n_ended: AtomicU64::new(0), n_sources: AtomicU64::new(0), quiet, fidelity: Mutex::default() }
+        Self {
+            bar,
+            record_in: None,
+            n_ended: AtomicU64::new(0),
+            n_sources: AtomicU64::new(0),
+            quiet,
+            fidelity: Mutex::default(),
+        }
     }
 }
 

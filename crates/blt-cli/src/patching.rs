@@ -132,6 +132,11 @@ impl PatchingArgs {
         if self.threshold.is_some() && !has_threshold {
             return refuse("--threshold");
         }
+        if thresholds.is_some() && !matches!(rule, Rule::Global { .. }) {
+            return Err(Failure::usage(
+                "`--threshold auto` is for the rule `global`: the model is calibrated for it alone",
+            ));
+        }
         if self.threshold_add.is_some() && !matches!(rule, Rule::GlobalMonotonic { .. }) {
             return refuse("--threshold-add");
         }

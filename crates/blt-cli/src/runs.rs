@@ -114,8 +114,8 @@ pub(crate) fn retry(args: &RetryArgs, quiet: bool) -> Result<Ending, Failure> {
         std::env::set_current_dir(directory)
             .map_err(|error| Failure::new(format!("cannot go to `{directory}`, where the run was started"), error))?;
     }
-    (ingest.output, ingest.external_drive, ingest.overwrite) = (output, None, false);
-    crate::ingest::run_again(&ingest, quiet)
+    ingest.overwrite = false;
+    crate::ingest::run_again(&ingest, output, quiet)
 }
 
 /// Leaves in `folder` how this process was started, without secrets. What cannot be written as text is left out, and the

@@ -1,6 +1,6 @@
 //! From a planned source to its document.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -71,8 +71,10 @@ pub(crate) fn load(
             // Kept in a file, so that it can be loaded and read more than once whatever its size.
             let path = scratch.join("stdin");
             if !path.exists() {
-                let copied = File::create(&path).and_then(|mut file| {
-                    io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file)
+                let partial = scratch.join("stdin.partial");
+                let copied = File::create(&partial).and_then(|mut file| {
+                    io::copy(&mut io::stdin().lock().take(max_bytes.saturating_add(1)), &mut file)?;
+                    fs::rename(&partial, &path)
                 });
                 copied.map_err(SourceError::Read)?;
             }

@@ -143,6 +143,8 @@ impl Journal {
         if !differences.is_empty() {
             journal.transaction(|connection| {
                 connection.execute("DELETE FROM run", [])?;
+                // No source has outputs; what else was made, such as a projection, was made with the other settings.
+                connection.execute("DELETE FROM output", [])?;
                 for (key, value) in settings {
                     connection.execute("INSERT OR REPLACE INTO run VALUES (?1, ?2)", [key, value])?;
                 }

@@ -2,7 +2,7 @@
 //! same bytes and with its outputs still there, is passed over.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,9 +97,10 @@ impl Reader<'_> {
     ) -> Result<Option<u64>, IngestError> {
         let mut sequence = Sequence::new(self.plan);
         let mut place = Place::default();
+        let held = self.journal.sources_by_output()?;
         loop {
             let start = sequence.position();
-            if let Some(sources) = self.done_shard(&mut sequence, shards, place.shard)? {
+            if let Some(sources) = self.done_shard(&mut sequence, shards, place.shard, &held)? {
                 let n_sources = sources.len();
                 for planned in &sources {
                     if self.end(self.resumed(planned)).is_err() {
@@ -112,7 +113,9 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            sequence.seek(start);
+            if sequence.position() != start {
+                sequence.seek(start);
+            }
             let mut n_sources = 0;
             while n_sources < shards.sources_per_shard
                 && let Some(item) = sequence.next()
@@ -148,19 +151,20 @@ impl Reader<'_> {
 
     /// What an earlier run could not read of the datasets, and this one could, is no failure any more.
     fn end_of_plan(&self) -> Result<(), IngestError> {
+        if self.work.options.limit.is_some() {
+            return Ok(()); // what lies behind the limit was not tried
+        }
         let still = self.failed_units.borrow();
         let is_ours = |source: &String| {
             let mut inputs = self.plan.datasets.iter();
             inputs.any(|input| source.strip_prefix(input.name()).is_some_and(|rest| rest.starts_with('/')))
         };
         let failed = self.journal.failed_units()?.into_iter();
-        let healed: Vec<String> = failed
-            .filter(|(id, source)| !still.contains(id) && is_ours(source))
-            .map(|(id, _)| id)
-            .collect();
+        let healed: Vec<String> =
+            failed.filter(|(id, source)| !still.contains(id) && is_ours(source)).map(|(id, _)| id).collect();
         if !healed.is_empty() {
             // That nobody takes it is told by the journal's own error.
-            let _ = self.to_journal.send(Batch { ended: Vec::new(), files: Vec::new(), healed });
+            let _ = self.to_journal.send(Batch { healed, ..Batch::default() });
         }
         Ok(())
     }
@@ -224,12 +228,13 @@ impl Reader<'_> {
         })
     }
 
-    /// The sources of shard `number`, if an earlier run made it of exactly these.
+    /// The sources of shard `number`, if an earlier run made it of exactly these. `held` says how many each shard has.
     fn done_shard(
         &self,
         sequence: &mut Sequence<'_>,
         shards: &Shards,
         number: u64,
+        held: &HashMap<String, u64>,
     ) -> Result<Option<Vec<Arc<PlannedSource>>>, IngestError> {
         let names = shards.names(number);
         let is_there = |name: &String| self.work.options.output.join(name).is_file();
@@ -237,6 +242,7 @@ impl Reader<'_> {
             return Ok(None);
         }
         let mut sources = Vec::new();
+        let mut n_here = 0;
         while sources.len() < shards.sources_per_shard
             && let Some(item) = sequence.next()
         {
@@ -245,13 +251,14 @@ impl Reader<'_> {
             }
             let planned = Arc::clone(&item.planned);
             let row = self.journal.by_id(&planned.id)?;
+            let is_in_it = row.as_ref().is_some_and(|row| row.outputs == names);
+            n_here += u64::from(is_in_it);
             let is_as_before = if self.work.options.only_failed {
-                self.is_passed_over(&planned, row.as_ref())
+                let is_elsewhere = row.as_ref().is_some_and(|row| !is_in_it && !row.outputs.is_empty());
+                self.is_passed_over(&planned, row.as_ref()) && !is_elsewhere
             } else {
                 match self.read(item) {
-                    Read::Content(content) => {
-                        self.is_done(row.as_ref(), &content) && row.is_some_and(|row| row.outputs == names)
-                    }
+                    Read::Content(content) => self.is_done(row.as_ref(), &content) && is_in_it,
                     Read::Ended(Ended { outcome: Outcome::Skipped(_), .. }) => {
                         row.is_some_and(|row| row.status == Status::Skipped)
                     }
@@ -263,6 +270,9 @@ impl Reader<'_> {
             }
             sources.push(planned);
         }
-        Ok(Some(sources))
+        // What was there and is no more must go; but a limit leaves out what it does not say is gone.
+        let is_cut = self.work.options.limit.is_some() && sources.len() < shards.sources_per_shard;
+        let has_others = n_here != held.get(&names[0]).copied().unwrap_or(0);
+        Ok((is_cut || !has_others).then_some(sources))
     }
 }

@@ -166,8 +166,14 @@ pub fn run(
     let (to_journal, from_workers) = bounded(JOURNAL_BATCH);
     let reader_journal = Journal::open_existing(&options.output)?;
     let (summary, read) = std::thread::scope(|scope| {
-        let reader =
-            Reader { work: &work, plan: &plan, journal: reader_journal, to_workers, to_journal: to_journal.clone(), failed_units: RefCell::default() };
+        let reader = Reader {
+            work: &work,
+            plan: &plan,
+            journal: reader_journal,
+            to_workers,
+            to_journal: to_journal.clone(),
+            failed_units: RefCell::default(),
+        };
         let n_sources = plan.n_sources().map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
         let n_workers = options.n_workers.clamp(1, n_sources.max(1));
         let work = &work;
@@ -262,8 +268,13 @@ fn remove_outputs(folder: &Path) -> Result<(), IngestError> {
     if !path.exists() {
         return Ok(());
     }
-    if let Ok(rows) = Journal::open_existing(folder).and_then(|journal| journal.rows()) {
-        rows.iter().for_each(|row| remove_files(folder, &row.outputs));
+    if let Ok(journal) = Journal::open_existing(folder) {
+        if let Ok(rows) = journal.rows() {
+            rows.iter().for_each(|row| remove_files(folder, &row.outputs));
+        }
+        if let Ok(files) = journal.output_files() {
+            remove_files(folder, &files.into_iter().map(|file| file.name).collect::<Vec<_>>());
+        }
     }
     // With a journal goes what SQLite would roll back into the next one.
     let _ = fs::remove_file(folder.join(format!("{}-journal", Journal::FILE_NAME)));
@@ -304,7 +315,7 @@ fn keep_journal(
     stop: &AtomicBool,
 ) -> Result<Summary, IngestError> {
     let mut summary = Summary::default();
-    let (mut rows, mut files, mut healed) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rows, mut files, mut healed, mut gone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut last_written = Instant::now();
     let mut failure = None;
     loop {
@@ -318,11 +329,12 @@ fn keep_journal(
             }
             files.extend(batch.files);
             healed.extend(batch.healed);
+            gone.extend(batch.gone);
         }
         let is_due = is_over || rows.len() >= JOURNAL_BATCH || last_written.elapsed() >= JOURNAL_INTERVAL;
         if is_due && (!rows.is_empty() || !healed.is_empty()) && failure.is_none() {
             // After a failure the channel is still drained, so that no worker waits for ever.
-            failure = write_rows(journal, folder, &rows, &files).and_then(|()| journal.forget(&healed)).err();
+            failure = write_rows(journal, folder, &rows, &files, &gone).and_then(|()| journal.forget(&healed)).err();
             stop.fetch_or(failure.is_some(), Ordering::Relaxed);
             last_written = Instant::now();
         }
@@ -330,6 +342,7 @@ fn keep_journal(
             rows.clear();
             files.clear();
             healed.clear();
+            gone.clear();
         }
         if is_over {
             return failure.map_or(Ok(summary), Err);
@@ -339,8 +352,14 @@ fn keep_journal(
 
 /// Names that are new are on the disk before the journal says `done`; outputs of a source that has none any more go
 /// before it says so.
-fn write_rows(journal: &Journal, folder: &Path, rows: &[Row], files: &[OutputFile]) -> Result<(), IngestError> {
-    let mut gone = Vec::new();
+fn write_rows(
+    journal: &Journal,
+    folder: &Path,
+    rows: &[Row],
+    files: &[OutputFile],
+    gone: &[String],
+) -> Result<(), IngestError> {
+    let mut gone = gone.to_vec();
     for row in rows.iter().filter(|row| row.status != Status::Done) {
         if let Some(earlier) = journal.by_id(&row.id)? {
             let own = OutputNames::of(&row.id).all();

@@ -210,8 +210,15 @@ impl<'a> OpenShard<'a> {
                 merger.append(&sidecar)?;
                 Ok(())
             })();
-            if let Err(error) = written {
-                self.files = Err(error);
+            let _ = fs::remove_file(&sidecar);
+            match written {
+                Ok(()) => {}
+                // The format cannot hold this source, and the shard is as it was.
+                Err(SourceError::Write(error)) if error.kind() == io::ErrorKind::InvalidInput => {
+                    self.members.push(Member::Ended(about.fail(SourceError::Write(error))));
+                    return;
+                }
+                Err(error) => self.files = Err(error),
             }
         }
         let _ = fs::remove_file(sidecar);
@@ -221,29 +228,39 @@ impl<'a> OpenShard<'a> {
     /// Publishes the shard. If it cannot be written, all its sources have failed.
     fn close(self) -> Batch {
         let Self { work, names, files, members, .. } = self;
+        let is_empty = !members.iter().any(|member| matches!(member, Member::Written(_)));
+        let files = files.map(|files| files.filter(|_| !is_empty));
         let published = files.and_then(|files| files.map(|files| finish(work, &names, files)).transpose());
+        if !matches!(published, Ok(Some(_))) {
+            for name in &names {
+                let _ = fs::remove_file(partial_path(work.partial, name));
+            }
+        }
         let end = |member, outputs: &dyn Fn(About) -> Ended| match member {
             Member::Ended(ended) => ended,
             Member::Written(about) => outputs(about),
         };
         match published {
-            Ok(files) => Batch {
+            Ok(Some(files)) => Batch {
                 ended: members.into_iter().map(|member| end(member, &|about| about.end(names.to_vec()))).collect(),
-                files: files.unwrap_or_default(),
-                healed: Vec::new(),
+                files,
+                ..Batch::default()
+            },
+            // What an earlier run left under these names is of sources that have failed since.
+            Ok(None) => Batch {
+                ended: members.into_iter().map(|member| end(member, &|about| about.end(Vec::new()))).collect(),
+                gone: names.to_vec(),
+                ..Batch::default()
             },
             Err(error) => {
-                for name in &names {
-                    let _ = fs::remove_file(partial_path(work.partial, name));
-                }
                 let failed = |about: About| {
                     let reason = io::Error::other(format!("its shard could not be written: {}", error.chain()));
                     about.fail(SourceError::Write(reason))
                 };
                 Batch {
                     ended: members.into_iter().map(|member| end(member, &failed)).collect(),
-                    files: Vec::new(),
-                    healed: Vec::new(),
+                    gone: names.to_vec(),
+                    ..Batch::default()
                 }
             }
         }
@@ -312,9 +329,23 @@ pub(crate) fn complete(
         ShardFormat::WebDataset(_) => return forget(options, journal, &gone),
         ShardFormat::Parquet => (CARD, dataset_card(&options.embeddings, model, &patching_metadata(&options.encoding))),
     };
-    let written = fs::write(partial.join(name), text).and_then(|()| publish_hashed(partial, &options.output, name));
-    journal.record(&[], &[written.map_err(output)?], &[])?;
+    if is_anothers(options, journal, name)? {
+        tracing::warn!("`{name}` in the output folder is not this program's, or was changed, and is left as it is");
+    } else {
+        let written = fs::write(partial.join(name), text).and_then(|()| publish_hashed(partial, &options.output, name));
+        journal.record(&[], &[written.map_err(output)?], &[])?;
+    }
     forget(options, journal, &gone)
+}
+
+/// Whether there is a file of this name that the journal does not know as it is.
+fn is_anothers(options: &IngestOptions, journal: &Journal, name: &str) -> Result<bool, IngestError> {
+    let path = options.output.join(name);
+    match OutputFile::read(&path) {
+        Ok(found) => Ok(journal.output_file(name)? != Some(found)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(IngestError::Output { path, source }),
+    }
 }
 
 /// Removes files, then what the journal says of them.

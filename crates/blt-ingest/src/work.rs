@@ -49,17 +49,20 @@ pub(crate) struct Ended {
 }
 
 /// Sources that have ended, with the files that hold their patches: they are recorded together.
+#[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) ended: Vec<Ended>,
     pub(crate) files: Vec<OutputFile>,
     /// Ids of earlier failures that are none any more.
     pub(crate) healed: Vec<String>,
+    /// Files of earlier runs that hold nothing any more.
+    pub(crate) gone: Vec<String>,
 }
 
 impl Batch {
     /// One source.
     pub(crate) fn of(ended: Ended, files: Vec<OutputFile>) -> Self {
-        Self { ended: vec![ended], files, healed: Vec::new() }
+        Self { ended: vec![ended], files, ..Self::default() }
     }
 }
 

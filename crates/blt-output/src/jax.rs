@@ -18,6 +18,8 @@ use crate::safetensors_file::{FORMAT, header};
 use crate::safetensors_reader::{SafetensorsReader, invalid};
 use crate::spool::copy_exactly;
 
+/// What names with five digits hold.
+const MAX_SHARDS: u64 = 99_999;
 /// What headers say of their own document alone.
 const OF_ONE_DOCUMENT: [&str; 5] = ["format", "num_patches", "total_bytes", "metadata_file", "views"];
 
@@ -155,7 +157,10 @@ impl Plan {
             ShardCount::Shards(n) => n,
             ShardCount::Tokens(n) => n_bytes.div_ceil(n.max(1)),
         };
-        let n_shards = n_shards.clamp(1, 99_999);
+        if n_shards > MAX_SHARDS {
+            return Err(io::Error::other(format!("{n_shards} shards are too many: their names hold {MAX_SHARDS}")));
+        }
+        let n_shards = n_shards.max(1);
         let rows_per_shard = n_patches.div_ceil(n_shards);
         let mut byte_starts = vec![0];
         let (mut byte, mut patch) = (0, 0);

@@ -179,12 +179,12 @@ impl ParquetWriter {
 impl ShardWriter for ParquetWriter {
     fn append(&mut self, mut document: CollectedDocument, about: &DocumentInfo<'_>) -> io::Result<()> {
         if document.options != self.embeddings {
-            return Err(io::Error::other("the document has other embeddings than the file"));
+            return Err(refused("the document has other embeddings than the file"));
         }
+        let parts = parts(&mut document, self.options.row_bytes)?;
         if self.n_rows == 0 && self.rows.is_empty() {
             self.describe(about); // it is the same for all documents of a run
         }
-        let parts = parts(&mut document, self.options.row_bytes)?;
         let names = Arc::new(DocumentNames { id: about.id.to_owned(), source: about.source.to_owned() });
         let mut tensors = Vec::new();
         for tensor in &mut document.tensors {
@@ -260,7 +260,7 @@ fn parts(document: &mut CollectedDocument, row_bytes: u64) -> io::Result<Vec<Par
             if length * a_byte > MAX_PATCH_BYTES {
                 let reason =
                     format!("a patch of {length} bytes is too long for a Parquet file; `--max-patch-length` cuts it");
-                return Err(io::Error::other(reason));
+                return Err(refused(&reason));
             }
             let would_be = (part.n_bytes + length) * a_byte + (part.n_patches + 1) * a_patch;
             if part.n_patches > 0 && would_be > row_bytes {
@@ -282,5 +282,10 @@ fn parts(document: &mut CollectedDocument, row_bytes: u64) -> io::Result<Vec<Par
 }
 
 fn not_tiled() -> io::Error {
-    io::Error::other("the patches of a view are not its bytes")
+    refused("the patches of a view are not its bytes")
+}
+
+/// The file is as it was before the document came.
+fn refused(reason: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, reason)
 }

@@ -31,7 +31,8 @@ pub trait ShardWriter: Send {
     ///
     /// # Errors
     ///
-    /// Fails when the file cannot be written or the format cannot hold the document. The file is then of no use.
+    /// Fails with [`io::ErrorKind::InvalidInput`] when the format cannot hold the document, and the file is then as it was;
+    /// otherwise when the file cannot be written, and it is then of no use.
     fn append(&mut self, document: CollectedDocument, about: &DocumentInfo<'_>) -> io::Result<()>;
 
     /// Completes the file, to be published once it is there.

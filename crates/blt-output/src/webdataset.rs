@@ -117,7 +117,8 @@ impl ShardWriter for WebDatasetWriter {
     fn append(&mut self, mut document: CollectedDocument, about: &DocumentInfo<'_>) -> io::Result<()> {
         let key = sample_key(about.id);
         if !self.keys.insert(key.clone()) {
-            return Err(io::Error::other(format!("two documents of one shard have the id `{}`", about.id)));
+            let reason = format!("two documents of one shard have the id `{}`", about.id);
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
         }
         let json = Value::Object(document_json(&document, about)).to_string();
         let mut names = [&MEMBERS[..], &EMBEDDING_MEMBERS].concat();

@@ -43,10 +43,8 @@ fn a_file_that_could_not_be_read_is_forgotten_once_it_could() {
     .enumerate()
     {
         two_files(&folders);
-        let with = |input: Input, output: &str| IngestOptions {
-            form,
-            ..options(&folders, input, &format!("{output}-{i}"))
-        };
+        let with =
+            |input: Input, output: &str| IngestOptions { form, ..options(&folders, input, &format!("{output}-{i}")) };
         assert_eq!(ingest(&with(dataset(&folders.input()), "clean")).n_done, 3);
 
         let planned = dataset(&folders.input());
@@ -61,8 +59,8 @@ fn a_file_that_could_not_be_read_is_forgotten_once_it_could() {
         two_files(&folders);
         // Rows that were never seen are tried again with what failed.
         let retried = IngestOptions { only_failed: true, ..with(dataset(&folders.input()), "healed") };
-        assert_eq!(ingest(&retried).n_failed, 0);
-        ingest(&with(dataset(&folders.input()), "healed"));
+        let summary = ingest(&retried);
+        assert!(summary.n_failed == 0 && summary.n_done > 0, "{summary:?}");
         let (healed, clean) = (folders.output(&format!("healed-{i}")), folders.output(&format!("clean-{i}")));
         assert_eq!(files_below(&healed), files_below(&clean));
     }

@@ -112,6 +112,61 @@ fn a_changed_source_makes_its_shard_anew_and_a_lost_one_leaves_it() {
     assert_eq!(files_below(&folders.output("out")), files_below(&folders.output("clean")));
 }
 
+/// A source that is gone leaves no copy of another behind, whichever shard it was in.
+#[test]
+fn sources_that_move_between_shards_are_in_one_of_them() {
+    for lost in ["00.v2.txt", "06.v2.txt", "10.v2.txt"] {
+        let folders = Folders::new();
+        eleven_files(&folders);
+        let options = sharded(&folders, "out", ShardCompression::None);
+        ingest(&options);
+        fs::remove_file(folders.input().join(lost)).unwrap();
+        ingest(&IngestOptions { limit: Some(2), ..options.clone() });
+        ingest(&options);
+        ingest(&sharded(&folders, "clean", ShardCompression::None));
+        assert_eq!(files_below(&folders.output("out")), files_below(&folders.output("clean")), "{lost}");
+    }
+}
+
+#[test]
+fn what_the_user_wrote_beside_the_data_set_stays() {
+    let folders = Folders::new();
+    eleven_files(&folders);
+    let form = Form::Shards(Shards { format: ShardFormat::Parquet, sources_per_shard: 4 });
+    let options = IngestOptions { form, ..folders.options("out") };
+    ingest(&options);
+    fs::write(folders.output("out/README.md"), "my own words").unwrap();
+    ingest(&options);
+    assert_eq!(fs::read_to_string(folders.output("out/README.md")).unwrap(), "my own words");
+}
+
+#[test]
+fn overwriting_leaves_nothing_of_the_run_before() {
+    let folders = Folders::new();
+    eleven_files(&folders);
+    let shards = |n| Some(blt_output::ShardCount::Shards(n));
+    ingest(&IngestOptions { equal_shards: shards(3), ..folders.options("out") });
+    ingest(&IngestOptions { overwrite: true, equal_shards: None, ..folders.options("out") });
+    ingest(&folders.options("clean"));
+    assert_eq!(files_below(&folders.output("out")), files_below(&folders.output("clean")));
+}
+
+#[test]
+fn a_shard_whose_sources_all_fail_is_no_more() {
+    let folders = Folders::new();
+    folders.write("a.txt", &prose(500, 1));
+    folders.write("b.txt", &prose(500, 2));
+    let options = sharded(&folders, "out", ShardCompression::Gzip);
+    ingest(&options);
+    let limits = blt_core::Limits { max_bytes: 100, ..blt_core::Limits::default() };
+    let summary = ingest(&IngestOptions { limits, ..options });
+    assert_eq!((summary.n_failed, summary.n_done), (2, 0));
+    let left = files_below(&folders.output("out"));
+    assert!(left.keys().all(|name| !name.starts_with("shard_")), "{:?}", left.keys());
+    let journal = Journal::open_existing(&folders.output("out")).unwrap();
+    assert!(journal.output_files().unwrap().is_empty());
+}
+
 #[test]
 fn parquet_files_make_a_data_set_that_stops_do_not_change() {
     let folders = Folders::new();
