@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Checks and times the CUDA engine on this machine, within a few minutes. `cargo xtask bench --backend cuda` builds and calls it.
+"""Checks and times an engine on this machine's GPU, within a few minutes. `cargo xtask bench --backend cuda` builds and calls it,
+and so does `--backend vulkan`, `metal` or `wgpu`.
 
-Prints the largest errors against the reference, whether results depend on how a text is cut (they must not), and a table of
-speeds; with `--against torch`, those of PyTorch in the same call. Exits with 1 when a check fails. Needs Python and the two
-programs only, so it also runs where there is no cargo: give the programs by --bench and --cli.
+Prints the time to the first result, the largest errors against the reference, whether results depend on how a text is cut (they
+must not), and a table of speeds; with `--against torch`, those of PyTorch in the same call. Exits with 1 when a check fails. Needs
+Python and the two programs only, so it also runs where there is no cargo: give the programs by --bench and --cli.
 """
 
 import argparse
@@ -11,6 +12,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TEXT = ROOT / "samples/prose/lighthouse.txt"
@@ -22,6 +24,9 @@ BOUNDS = {
     "model-tiny-gqa": {"f32": 2e-4, "f16": 0.05, "bf16": 0.25},
     "model-small": {"f32": 2e-4, "f16": 0.1, "bf16": 0.557},
 }
+# What each backend computes in, and its other way to compute, which is compared too.
+DTYPES = {"cuda": ["bf16", "f16", "f32"], "vulkan": ["f16", "f32"], "metal": ["f16", "f32"], "wgpu": ["f32"]}
+OTHER_WAY = {"cuda": "cuda:portable", "vulkan": "vulkan:plain", "metal": "metal:plain", "wgpu": "wgpu:plain"}
 
 
 def run(command, limit=300):
@@ -39,14 +44,27 @@ def report(command):
     return json.loads(out.splitlines()[-1])
 
 
-def check_reference(cli):
+def first_results(cli, backend):
+    """Seconds from the start of the program to its end with one short text, twice: the driver may have compiled nothing before."""
+    seconds = []
+    for _ in range(2):
+        started = time.monotonic()
+        code, _, err = run([cli, "patch", "--text", "first light", "--backend", backend])
+        if code != 0:
+            sys.exit(err)
+        seconds.append(time.monotonic() - started)
+    print(f"        first result    {backend}: {seconds[0]:.2f} s, then {seconds[1]:.2f} s")
+
+
+def check_reference(cli, backend):
     """Entropies, norms, states and logits of every case against float64 values of the original's code."""
     passed = True
     for model, bounds in BOUNDS.items():
-        for dtype, bound in bounds.items():
+        for dtype in DTYPES[backend]:
+            bound = bounds[dtype]
             state = 1e-3 if dtype == "f32" else 10.0
             against = GOLDEN / model / "expected.safetensors"
-            command = [cli, "model", "verify", GOLDEN / model, "--against", against, "--backend", "cuda", "--dtype", dtype]
+            command = [cli, "model", "verify", GOLDEN / model, "--against", against, "--backend", backend, "--dtype", dtype]
             command += ["--max-entropy-error", bound, "--max-state-error", state, "--format", "json"]
             code, out, err = run(command)
             if code not in (0, 1) or not out:
@@ -61,11 +79,11 @@ def check_reference(cli):
     return passed
 
 
-def check_pieces(bench):
+def check_pieces(bench, backend):
     """A text in pieces gives the bits of the text in one piece."""
     passed = True
-    for engine in ("cuda", "cuda:portable"):
-        for dtype in ("bf16", "f16", "f32"):
+    for engine in (backend, OTHER_WAY[backend]):
+        for dtype in DTYPES[backend]:
             command = [bench, "pieces", "embedded", "--engine", engine, "--dtype", dtype, "--text", TEXT]
             rows = report([*command, "--bytes", 6000, "--pieces", "1,64,511,1000"])["pieces"]
             largest = max(row["largest_difference_nats"] for row in rows)
@@ -74,10 +92,12 @@ def check_pieces(bench):
     return passed
 
 
-def check_drift(bench):
+def check_drift(bench, backend):
     """Entropies and patch starts on a sample with the embedded model, against float32 on the processor."""
-    for dtype in ("bf16", "f16"):
-        command = [bench, "compare", "embedded", "--engine", "cuda", "--dtype", dtype, "--with", "native/f32", "--text", TEXT]
+    for dtype in DTYPES[backend]:
+        if dtype == "f32":
+            continue
+        command = [bench, "compare", "embedded", "--engine", backend, "--dtype", dtype, "--with", "native/f32", "--text", TEXT]
         found = report([*command, "--bytes", 5000])
         print(
             f"        drift           {dtype}: mean {found['mean_difference_nats']:.4f}, largest {found['largest_difference_nats']:.3f} nats,"
@@ -107,8 +127,8 @@ def speeds(bench, engine, models, dtypes, repetitions):
                     )
 
 
-def profile(bench, engine):
-    command = [bench, "model", "random-100m", "--engine", engine, "--dtype", "bf16", "--text", TEXT, "--bytes", 8192]
+def profile(bench, engine, dtype):
+    command = [bench, "model", "random-100m", "--engine", engine, "--dtype", dtype, "--text", TEXT, "--bytes", 8192]
     parts = report([*command, "--documents", 16, "--repetitions", 10, "--profile"])["seconds_by_part"]
     print("\nMilliseconds of 16 x 8192 bytes: " + ", ".join(f"{part} {s * 1e3:.2f}" for part, s in parts.items()))
 
@@ -127,21 +147,25 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bench", type=pathlib.Path, required=True, help="the program blt-bench")
     parser.add_argument("--cli", type=pathlib.Path, required=True, help="the program blt-cli")
+    parser.add_argument("--backend", choices=list(DTYPES), default="cuda")
     parser.add_argument("--all-devices", action="store_true", help="spread documents over every card")
     parser.add_argument("--against", choices=["torch"], help="run this peer too")
     parser.add_argument("--model", nargs="+", default=["random-100m", "embedded"])
-    parser.add_argument("--dtype", nargs="+", default=["bf16", "f16", "f32"])
+    parser.add_argument("--dtype", nargs="+", help="number types to time; all that the backend has if left out")
     parser.add_argument("--repetitions", type=int, default=10)
     parser.add_argument("--no-checks", action="store_true", help="times only")
     args = parser.parse_args()
-    engine = "cuda:all" if args.all_devices else "cuda"
+    backend = args.backend
+    dtypes = args.dtype or DTYPES[backend]
+    engine = "cuda:all" if args.all_devices else backend
+    first_results(args.cli, backend)
     passed = True
     if not args.no_checks:
-        passed = check_reference(args.cli)
-        passed &= check_pieces(args.bench)
-        check_drift(args.bench)
-    speeds(args.bench, engine, args.model, args.dtype, args.repetitions)
-    profile(args.bench, engine)
+        passed = check_reference(args.cli, backend)
+        passed &= check_pieces(args.bench, backend)
+        check_drift(args.bench, backend)
+    speeds(args.bench, engine, args.model, dtypes, args.repetitions)
+    profile(args.bench, engine, dtypes[0])
     if args.against:
         peers()
     sys.exit(0 if passed else 1)

@@ -82,7 +82,8 @@ struct Subject {
     /// `embedded`, `random-100m` or a directory
     model: String,
     /// `native` for our own kernels on the processor, `cuda`, `cuda:portable` (without Hopper's instructions) or `cuda:all`
-    /// (every card), or a backend of Burn in a build with it: `cpu`, `vulkan`, `metal` or `wgpu`
+    /// (every card), or in a build with it `vulkan`, `metal` or `wgpu`, each perhaps with `:plain` (without cooperative
+    /// matrices), or `cpu` for Burn on the processor
     #[arg(long, default_value = "native")]
     engine: String,
     /// `auto`, or a number type, perhaps with instructions and quantization, like `f32`, `bf16:avx512` or `bf16+int8`
@@ -165,8 +166,11 @@ impl Subject {
         if self.engine.starts_with("cuda") {
             return cuda_engine(self, config, name, dtype, tensor);
         }
-        if self.engine != "native" {
+        if self.engine == "cpu" {
             return burn_engine(self, config, name, dtype, tensor);
+        }
+        if self.engine != "native" {
+            return gpu_engine(self, config, name, dtype, tensor);
         }
         let (dtype, quantization) = match dtype.split_once('+') {
             None => (dtype, Quantization::None),
@@ -232,7 +236,46 @@ fn cuda_engine(
     Err(format!("this build has no engine `{}`", subject.engine).into())
 }
 
-#[cfg(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu"))]
+#[cfg(any(feature = "vulkan", feature = "metal", feature = "wgpu"))]
+fn gpu_engine(
+    subject: &Subject,
+    config: &ModelConfig,
+    name: &str,
+    dtype: &str,
+    tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    use blt_gpu::{FloatType, GpuEngine, GpuOptions};
+    let (backend, plain) = match subject.engine.strip_suffix(":plain") {
+        Some(backend) => (backend, true),
+        None => (subject.engine.as_str(), false),
+    };
+    let float = match dtype {
+        "auto" => None,
+        "f16" => Some(FloatType::F16),
+        "f32" => Some(FloatType::F32),
+        other => return Err(format!("no number type of GPUs is named `{other}`").into()),
+    };
+    let options = GpuOptions { backend: backend.parse()?, device: 0, float, plain, profiled: subject.profile };
+    let engine = std::sync::Arc::new(GpuEngine::from_tensors(config, name, &options, tensor)?);
+    let profile: Option<ProfileReader> = subject.profile.then(|| {
+        let engine = engine.clone();
+        Box::new(move || Ok(json!(engine.profile()))) as ProfileReader
+    });
+    Ok(Loaded { engine, config: config.clone(), weight_bytes: None, profile })
+}
+
+#[cfg(not(any(feature = "vulkan", feature = "metal", feature = "wgpu")))]
+fn gpu_engine(
+    subject: &Subject,
+    _: &ModelConfig,
+    _: &str,
+    _: &str,
+    _: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
+) -> Result<Loaded, Box<dyn Error>> {
+    Err(format!("this build has no engine `{}`", subject.engine).into())
+}
+
+#[cfg(feature = "burn-cpu")]
 fn burn_engine(
     subject: &Subject,
     config: &ModelConfig,
@@ -256,7 +299,7 @@ fn burn_engine(
     Ok(Loaded { engine: std::sync::Arc::new(engine), config: config.clone(), weight_bytes: None, profile: None })
 }
 
-#[cfg(not(any(feature = "burn-cpu", feature = "vulkan", feature = "metal", feature = "wgpu")))]
+#[cfg(not(feature = "burn-cpu"))]
 fn burn_engine(
     subject: &Subject,
     _: &ModelConfig,

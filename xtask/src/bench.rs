@@ -13,10 +13,13 @@ use crate::{root, say};
 /// What the models read, over and over.
 const TEXT: &str = "samples/prose/lighthouse.txt";
 
+/// Backends that `benches/gpu.py` checks and times.
+const ON_CARDS: [&str; 4] = ["cuda", "vulkan", "metal", "wgpu"];
+
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
-    /// `cpu` for our own engine, `cuda` alone for checks and times on NVIDIA cards, or backends of Burn: `burn-cpu`, `vulkan`,
-    /// `metal` or `wgpu`
+    /// `cpu` for our own engine, `burn-cpu` for Burn, or one of `cuda`, `vulkan`, `metal` and `wgpu` alone for checks and times on
+    /// a GPU
     #[arg(long, value_delimiter = ',', default_values = ["cpu"])]
     backend: Vec<String>,
     /// Number types, perhaps with instructions and quantization: `auto`, `f32`, `bf16`, `f32:avx2`, `bf16+int8`, ...
@@ -72,11 +75,14 @@ struct PeerCase {
 }
 
 pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
-    if args.backend == ["cuda"] {
-        return on_cards(args);
+    if let [backend] = &args.backend[..]
+        && ON_CARDS.contains(&backend.as_str())
+        && (backend == "cuda" || !args.all_devices)
+    {
+        return on_cards(args, backend);
     }
-    if args.all_devices || args.backend.iter().any(|backend| backend == "cuda") {
-        return Err("`--backend cuda` stands alone, and `--all-devices` is for it".to_owned());
+    if args.all_devices || args.backend.iter().any(|backend| ON_CARDS.contains(&backend.as_str())) {
+        return Err("GPUs stand alone in `--backend`, and `--all-devices` is for `--backend cuda`".to_owned());
     }
     let program = build(args)?;
     let python = args.against.map(|Peer::Torch| python()).transpose()?;
@@ -139,13 +145,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     io::stdout().write_all(table.as_bytes()).map_err(|error| error.to_string())
 }
 
-/// Checks and times on NVIDIA cards; the script also runs where there is no cargo.
-fn on_cards(args: &BenchArgs) -> Result<(), String> {
+/// Checks and times on a GPU; the script also runs where there is no cargo.
+fn on_cards(args: &BenchArgs, backend: &str) -> Result<(), String> {
     let bench = build(args)?;
     let mut script = Command::new("python3");
     script.arg(root().join("benches/gpu.py")).arg("--bench").arg(&bench);
     script.arg("--cli").arg(bench.with_file_name(format!("blt-cli{}", env::consts::EXE_SUFFIX)));
-    script.args(["--repetitions", &args.repetitions.to_string()]).arg("--model").args(&args.model);
+    script.args(["--backend", backend, "--repetitions", &args.repetitions.to_string()]).arg("--model").args(&args.model);
     script.args(args.all_devices.then_some("--all-devices"));
     if let Some(Peer::Torch) = args.against {
         script.args(["--against", "torch"]);
@@ -169,8 +175,9 @@ fn build(args: &BenchArgs) -> Result<PathBuf, String> {
         let mut build = cargo();
         build.args(["build", "--release", "--package", "blt-bench", "--package", "blt-cli"]);
         let ours = ["cpu", "cuda"];
-        let burn = args.backend.iter().filter(|backend| !ours.contains(&backend.as_str()));
-        let features: Vec<String> = burn.map(|backend| format!("blt-bench/{backend}")).collect();
+        let optional = args.backend.iter().filter(|backend| !ours.contains(&backend.as_str()));
+        let features: Vec<String> =
+            optional.flat_map(|backend| ["blt-bench", "blt-cli"].map(|package| format!("{package}/{backend}"))).collect();
         if !features.is_empty() {
             build.args(["--features", &features.join(",")]);
         }
@@ -215,7 +222,7 @@ impl Case {
         let engine = match self.backend.as_str() {
             "cpu" => "native",
             "burn-cpu" => "cpu",
-            gpu => gpu,
+            other => other,
         };
         let mut case = Command::new(program);
         case.args(["model", &self.model, "--engine", engine, "--dtype", &self.dtype, "--text", TEXT]);

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-model", &["blt-core", "blt-checkpoint"]),
     ("blt-cpu", &["blt-core", "blt-checkpoint"]),
     ("blt-cuda", &["blt-core", "blt-checkpoint"]),
+    ("blt-gpu", &["blt-core", "blt-checkpoint"]),
     ("blt-patcher", &["blt-core"]),
     ("blt-child", &["blt-core"]),
     ("blt-modalities-archive", &["blt-core"]),
@@ -60,6 +61,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-cpu",
             "blt-cuda",
             "blt-dataset",
+            "blt-gpu",
             "blt-hf",
             "blt-ingest",
             "blt-mini",
@@ -73,13 +75,17 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("blt-testkit", &[]),
     ("blt-hub-stub", &[]),
-    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
+    (
+        "blt-bench",
+        &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-gpu", "blt-mini", "blt-model", "blt-patcher"],
+    ),
     ("xtask", &[]),
 ];
 
 /// Crates with a dependency that the others must not have.
 const OWNERS: &[(&str, &[&str])] = &[
     ("burn", &["blt-model"]),
+    ("cubecl", &["blt-gpu"]),
     ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
     ("ureq", &["blt-hf"]),

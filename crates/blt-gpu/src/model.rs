@@ -1,0 +1,681 @@
+//! The model on one adapter: weights, room for a step, and the step.
+
+#![allow(unsafe_code, reason = "kernels are started here, which look at no edges")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use blt_checkpoint::{ModelConfig, RotaryTable};
+use cubecl::bytes::Bytes;
+use cubecl::client::Client;
+use cubecl::prelude::*;
+use cubecl::server::{Handle, ServerError};
+use half::f16;
+
+use crate::adapter::{AdapterInfo, panic_text};
+use crate::engine::FloatType;
+use crate::error::GpuError;
+use crate::kernels::elementwise::{self, KeptLayoutLaunch, ROWS_A_CUBE, UNITS};
+use crate::kernels::{Epilogue, FinishLaunch, cooperative, plain};
+use crate::layout::{Layout, Weights};
+use crate::step::{ROWS, Rows, TILE, angles};
+
+/// Most rows of a step; more are no faster.
+const MAX_ROWS: usize = 1 << 15;
+/// Documents whose kept keys and values lie in one buffer, if it can be so large.
+const SLOTS: usize = 16;
+
+/// Seconds by part of a step.
+pub(crate) type Profile = Arc<Mutex<BTreeMap<&'static str, f64>>>;
+
+/// Memory of the adapter.
+#[derive(Clone)]
+pub(crate) struct Buffer {
+    handle: Handle,
+    /// Bytes.
+    n_bytes: usize,
+}
+
+impl Buffer {
+    /// As a kernel takes it that loads `n_bytes` at a time.
+    fn by(&self, n_bytes: usize) -> BufferArg {
+        // SAFETY: the buffer has that many.
+        unsafe { BufferArg::from_raw_parts(self.handle.clone(), self.n_bytes / n_bytes) }
+    }
+}
+
+/// How products and attention are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Path {
+    /// Lanes of a plane, if products run on cooperative matrices.
+    pub(crate) plane: Option<u32>,
+    /// Whether attention does.
+    pub(crate) attention: bool,
+}
+
+impl Path {
+    /// The best on an adapter, or the plain one.
+    pub(crate) fn new(info: &AdapterInfo, float: FloatType, layout: &Layout, is_plain: bool) -> Self {
+        let is_fixed = info.plane.0 == info.plane.1 && [16, 32, 64].contains(&info.plane.0);
+        let has_room = info.shared_kilobytes >= 47;
+        let fits = float == FloatType::F16 && info.has_matrices && is_fixed && has_room && !is_plain;
+        Self { plane: fits.then_some(info.plane.0), attention: fits && layout.head == 64 }
+    }
+
+    /// For reports.
+    pub(crate) fn name(self) -> &'static str {
+        if self.plane.is_some() { "cooperative matrices" } else { "plain" }
+    }
+}
+
+struct Layer {
+    wqkv: Buffer,
+    wo: Buffer,
+    w13: Buffer,
+    w2: Buffer,
+}
+
+/// Where a document keeps keys and values between its pieces; given back when nobody keeps it any more.
+pub(crate) struct Slot {
+    index: usize,
+    free: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner).push(self.index);
+    }
+}
+
+/// A piece's part in what is kept.
+pub(crate) struct KeptRows<'a> {
+    pub(crate) slot: &'a Slot,
+    /// Its first row in the step.
+    pub(crate) row: usize,
+    /// Rows that are kept ones.
+    pub(crate) n_kept: usize,
+    /// All its rows.
+    pub(crate) n_rows: usize,
+}
+
+/// The model on an adapter. One thread uses it.
+pub(crate) struct Model {
+    client: Client,
+    name: String,
+    pub(crate) layout: Layout,
+    pub(crate) path: Path,
+    /// Rows there is room for.
+    pub(crate) capacity: usize,
+    float: FloatType,
+    config: ModelConfig,
+    rotary: RotaryTable,
+    embeddings: Buffer,
+    layers: Vec<Layer>,
+    output: Buffer,
+    angles: Buffer,
+    /// Residual stream, `[m, model]`.
+    x: Buffer,
+    qkv: Buffer,
+    attended: Buffer,
+    hidden: Buffer,
+    logits: Buffer,
+    scales: Buffer,
+    norms: Buffer,
+    entropies: Buffer,
+    /// Each of `slots` slots.
+    kept: RefCell<Vec<Buffer>>,
+    slots: usize,
+    free_slots: Arc<Mutex<Vec<usize>>>,
+    /// Seconds that parts of steps took, if they are to be known.
+    profile: Option<Profile>,
+}
+
+/// What is read of the adapter, once it is there.
+pub(crate) type Reading<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Vec<Bytes>, ServerError>> + Send + 'a>>;
+
+impl Model {
+    /// Takes weights, which are in `layout`, to the adapter behind `client`.
+    pub(crate) fn new(
+        client: Client,
+        info: &AdapterInfo,
+        path: Path,
+        float: FloatType,
+        config: ModelConfig,
+        layout: Layout,
+        weights: Weights,
+        profile: Option<Profile>,
+    ) -> Result<Self, GpuError> {
+        let upload = |bytes: Vec<u8>| Buffer { n_bytes: bytes.len(), handle: client.create(Bytes::from_bytes_vec(bytes)) };
+        let (embeddings, output) = (upload(weights.embeddings), upload(weights.output));
+        let layers = weights.layers.into_iter().map(|weights| Layer {
+            wqkv: upload(weights.wqkv),
+            wo: upload(weights.wo),
+            w13: upload(weights.w13),
+            w2: upload(weights.w2),
+        });
+        let layers = layers.collect();
+        let largest = [layout.qkv(), layout.feed_forward, layout.attended(), layout.model]
+            .map(|width| width * float.n_bytes())
+            .into_iter()
+            .chain([layout.logits * 4])
+            .max()
+            .unwrap_or(1);
+        let capacity = (info.max_buffer as usize / largest / ROWS * ROWS).min(MAX_ROWS);
+        let least = (config.window() + 2 * TILE).next_multiple_of(ROWS) + ROWS;
+        if capacity < least {
+            let what = format!("a model of this size: its buffers hold {} MB", info.max_buffer >> 20);
+            return Err(GpuError::Unsupported { name: info.name.clone(), what });
+        }
+        let room = |n_bytes: usize| Buffer { handle: client.empty(n_bytes), n_bytes };
+        let elements = |n: usize| room(capacity * n * float.n_bytes());
+        let rotary = RotaryTable::new(config.head_dim, config.rope_theta, config.max_seqlen);
+        let (half, n_near) = (layout.head / 2, rotary.n_defined());
+        let angle_table = room((n_near + capacity) * half * 8);
+        let near = angles(&rotary, 0..n_near as u64, half);
+        client.write(&angle_table.handle.clone().offset_end((capacity * half * 8) as u64), bytes_of(&near));
+        let kept_bytes = Self::slot_fours(&layout, &config) * 4 * float.n_bytes();
+        let slots = (info.max_buffer as usize / kept_bytes.max(1)).clamp(1, SLOTS);
+        Ok(Self {
+            name: info.name.clone(),
+            path,
+            capacity,
+            float,
+            rotary,
+            embeddings,
+            layers,
+            output,
+            angles: angle_table,
+            x: elements(layout.model),
+            qkv: elements(layout.qkv()),
+            attended: elements(layout.attended()),
+            hidden: elements(layout.feed_forward),
+            logits: room(capacity * layout.logits * 4),
+            scales: room(capacity * 4),
+            norms: room(capacity * 4),
+            entropies: room(capacity * 4),
+            kept: RefCell::default(),
+            slots,
+            free_slots: Arc::default(),
+            profile,
+            layout,
+            config,
+            client,
+        })
+    }
+
+    /// The angles of positions.
+    pub(crate) fn rotary(&self) -> &RotaryTable {
+        &self.rotary
+    }
+
+    /// Room for what a document keeps: the keys and values of the last `window - 1` positions, of every layer.
+    pub(crate) fn new_slot(&self) -> Slot {
+        let mut free = self.free_slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.is_empty() {
+            let mut kept = self.kept.borrow_mut();
+            let first = kept.len() * self.slots;
+            free.extend((first..first + self.slots).rev());
+            let n_bytes = self.slots * Self::slot_fours(&self.layout, &self.config) * 4 * self.float.n_bytes();
+            kept.push(Buffer { handle: self.client.empty(n_bytes), n_bytes });
+        }
+        Slot { index: free.pop().expect("slots were just added"), free: self.free_slots.clone() }
+    }
+
+    /// Fours of a slot.
+    fn slot_fours(layout: &Layout, config: &ModelConfig) -> usize {
+        config.n_layers * Self::n_kept_rows(config) * layout.keys_and_values() / 4
+    }
+
+    fn n_kept_rows(config: &ModelConfig) -> usize {
+        config.window().saturating_sub(1).max(1)
+    }
+
+    /// Computes a step; entropies and norms of its rows are what the reading gives.
+    pub(crate) fn start(&self, rows: &Rows, kept: &[KeptRows<'_>]) -> Reading<'_> {
+        match self.float {
+            FloatType::F32 => self.run::<f32>(rows, kept),
+            FloatType::F16 => self.run::<f16>(rows, kept),
+        }
+    }
+
+    fn run<F: Float>(&self, rows: &Rows, kept: &[KeptRows<'_>]) -> Reading<'_> {
+        let m = rows.tokens.len();
+        assert!(m <= self.capacity && m.is_multiple_of(ROWS), "a step fits the room");
+        let tokens = self.upload(&rows.tokens);
+        let angle_rows = self.upload(&rows.angle_rows);
+        let first_visible = self.upload(&rows.first_visible);
+        if !rows.far_angles.is_empty() {
+            let start = (self.rotary.n_defined() * self.layout.head / 2 * 8) as u64;
+            let unused = self.angles.n_bytes as u64 - start - rows.far_angles.len() as u64 * 4;
+            self.client
+                .write(&self.angles.handle.clone().offset_start(start).offset_end(unused), bytes_of(&rows.far_angles));
+        }
+        let segments = self.segments(kept);
+        let by_row = |m: usize| CubeCount::Static(1, m as u32 / ROWS_A_CUBE, 1);
+        let dim = CubeDim::new_2d(UNITS, ROWS_A_CUBE);
+        let (fours, width) = (4 * self.float.n_bytes(), self.layout.model as u32 / 4);
+        let measure = || {
+            // SAFETY: here and below, buffers are laid out for `capacity` rows, `m` is at most that and whole tiles, widths
+            // are multiples of those that kernels take at a time, tokens are below the vocabulary, and rows see rows of the step.
+            unsafe {
+                elementwise::measure_rows::launch_unchecked::<F>(
+                    &self.client,
+                    by_row(m),
+                    dim,
+                    self.x.by(fours),
+                    self.scales.by(4),
+                    self.norms.by(4),
+                    width,
+                    self.config.dim as f32,
+                    self.config.norm_eps as f32,
+                );
+            }
+        };
+        self.part("embedding", || unsafe {
+            elementwise::embed::launch_unchecked::<F>(
+                &self.client,
+                by_row(m),
+                dim,
+                tokens.by(4),
+                self.embeddings.by(fours),
+                self.x.by(fours),
+                width,
+            );
+        });
+        let layout = &self.layout;
+        for (index, layer) in self.layers.iter().enumerate() {
+            self.part("rms", measure);
+            let multiply = |epilogue, a: &Buffer, w: &Buffer, out: &Buffer, columns, depth| {
+                self.multiply::<F, F>(epilogue, a, w, out, &angle_rows, (m, columns, depth));
+            };
+            self.part("qkv", || {
+                multiply(Epilogue::Qkv, &self.x, &layer.wqkv, &self.qkv, layout.qkv(), layout.model);
+            });
+            self.part("kept", || self.move_kept::<F>(&segments, index, Move::Restore));
+            self.part("attention", || self.attend::<F>(&first_visible, m));
+            self.part("kept", || self.move_kept::<F>(&segments, index, Move::Save));
+            self.part("wo", || {
+                multiply(Epilogue::Residual, &self.attended, &layer.wo, &self.x, layout.model, layout.attended());
+            });
+            self.part("rms", measure);
+            self.part("w13", || {
+                multiply(Epilogue::SwiGlu, &self.x, &layer.w13, &self.hidden, 2 * layout.feed_forward, layout.model);
+            });
+            self.part("w2", || {
+                multiply(Epilogue::Residual, &self.hidden, &layer.w2, &self.x, layout.model, layout.feed_forward);
+            });
+        }
+        self.part("signals", || {
+            measure();
+            let sizes = (m, layout.logits, layout.model);
+            self.multiply::<F, f32>(Epilogue::Logits, &self.x, &self.output, &self.logits, &angle_rows, sizes);
+            // SAFETY: see above.
+            unsafe {
+                elementwise::entropy::launch_unchecked(
+                    &self.client,
+                    by_row(m),
+                    dim,
+                    self.logits.by(4),
+                    self.entropies.by(4),
+                    layout.logits as u32,
+                    self.config.vocab_size as u32,
+                );
+            }
+        });
+        let first = |buffer: &Buffer| buffer.handle.clone().offset_end((buffer.n_bytes - m * 4) as u64);
+        Box::pin(self.client.read_async(vec![first(&self.entropies), first(&self.norms)]))
+    }
+
+    /// Runs a part of a step, and times it if that is wanted.
+    fn part(&self, name: &'static str, run: impl FnOnce()) {
+        let Some(profile) = &self.profile else { return run() };
+        let window = self.client.profile_start();
+        run();
+        let ticks = window.and_then(|window| self.client.profile_end(window));
+        if let Ok(ticks) = ticks.map(|ticks| cubecl::future::block_on(ticks.resolve()))
+            && let Some(ticks) = ticks
+        {
+            *profile.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default() +=
+                ticks.duration().as_secs_f64();
+        }
+    }
+
+    fn upload<T: Copy + ToBytes>(&self, values: &[T]) -> Buffer {
+        let bytes = bytes_of(values);
+        Buffer { n_bytes: bytes.len(), handle: self.client.create(bytes) }
+    }
+
+    /// `out = finish(a * w^T)` of `m` rows, `n` columns and depth `k`.
+    fn multiply<F: Float, O: Float>(
+        &self,
+        epilogue: Epilogue,
+        a: &Buffer,
+        w: &Buffer,
+        out: &Buffer,
+        angle_rows: &Buffer,
+        (m, n, k): (usize, usize, usize),
+    ) {
+        let layout = &self.layout;
+        let out_fours = if epilogue == Epilogue::SwiGlu { n / 8 } else { n / 4 };
+        let inputs = FinishLaunch::new(
+            self.scales.by(4),
+            self.angles.by(8),
+            angle_rows.by(4),
+            layout.head as u32 / 2,
+            (layout.queries() + layout.keys_and_values() / 2) as u32,
+            layout.queries() as u32,
+            1.0 / (self.config.head_dim as f32).sqrt(),
+            out_fours as u32,
+        );
+        let out = out.by(4 * size_of::<O>());
+        let columns = (n / crate::layout::TILE) as u32;
+        // SAFETY: see `run`.
+        unsafe {
+            if let Some(plane) = self.path.plane {
+                cooperative::multiply::launch_unchecked::<O>(
+                    &self.client,
+                    CubeCount::Static(columns, m as u32 / cooperative::TILE, 1),
+                    CubeDim::new_2d(plane, cooperative::PLANES),
+                    a.by(16),
+                    w.by(16),
+                    out,
+                    inputs,
+                    k as u32 / 8,
+                    plane,
+                    epilogue,
+                );
+            } else {
+                plain::multiply::launch_unchecked::<F, O>(
+                    &self.client,
+                    CubeCount::Static(columns, m as u32 / plain::TILE_ROWS, 1),
+                    CubeDim::new_2d(plain::SIDE, plain::SIDE),
+                    a.by(4 * size_of::<F>()),
+                    w.by(4 * size_of::<F>()),
+                    out,
+                    inputs,
+                    k as u32 / 4,
+                    epilogue,
+                );
+            }
+        }
+    }
+
+    fn attend<F: Float>(&self, first_visible: &Buffer, m: usize) {
+        let layout = &self.layout;
+        let (heads, kv_heads) = (layout.n_heads as u32, layout.n_kv_heads as u32);
+        // SAFETY: see `run`.
+        unsafe {
+            match self.path.plane.filter(|_| self.path.attention) {
+                Some(plane) => cooperative::attend::launch_unchecked(
+                    &self.client,
+                    CubeCount::Static(heads, m as u32 / cooperative::QUERIES, 1),
+                    CubeDim::new_2d(plane, cooperative::PLANES),
+                    self.qkv.by(16),
+                    first_visible.by(4),
+                    self.attended.by(8),
+                    layout.qkv() as u32 / 8,
+                    heads,
+                    kv_heads,
+                    plane,
+                ),
+                None => plain::attend::launch_unchecked::<F>(
+                    &self.client,
+                    CubeCount::Static(m as u32 / plain::QUERIES, heads, 1),
+                    CubeDim::new_1d(plain::QUERIES),
+                    self.qkv.by(4 * size_of::<F>()),
+                    first_visible.by(4),
+                    self.attended.by(4 * size_of::<F>()),
+                    layout.qkv() as u32 / 4,
+                    heads,
+                    kv_heads,
+                    layout.head as u32 / 4,
+                ),
+            }
+        }
+    }
+
+    /// The segments of each buffer of slots that has any: which buffer, where they are, how many, the most rows kept, and the most
+    /// rows of one.
+    fn segments(&self, kept: &[KeptRows<'_>]) -> Vec<Segments> {
+        let of_buffer = |index: usize| {
+            let of_buffer: Vec<&KeptRows<'_>> =
+                kept.iter().filter(|rows| rows.slot.index / self.slots == index).collect();
+            let numbers: Vec<u32> = of_buffer
+                .iter()
+                .flat_map(|rows| [rows.slot.index % self.slots, rows.row, rows.n_kept, rows.n_rows])
+                .map(|number| number as u32)
+                .collect();
+            let most = |of: fn(&KeptRows<'_>) -> usize| of_buffer.iter().map(|rows| of(rows)).max().unwrap_or(0) as u32;
+            (!numbers.is_empty()).then(|| Segments {
+                buffer: index,
+                numbers: self.upload(&numbers),
+                n: of_buffer.len() as u32,
+                most_kept: most(|rows| rows.n_kept),
+                most_rows: most(|rows| rows.n_rows),
+            })
+        };
+        (0..self.kept.borrow().len()).filter_map(of_buffer).collect()
+    }
+
+    /// Keys and values between the rows and where they are kept.
+    fn move_kept<F: Float>(&self, segments: &[Segments], layer: usize, direction: Move) {
+        let (layout, n_rows) = (&self.layout, Self::n_kept_rows(&self.config));
+        let (width, fours) = (layout.keys_and_values() / 4, 4 * self.float.n_bytes());
+        let save = self.config.window() > 1;
+        for segments in segments {
+            let most_rows = match direction {
+                Move::Restore => segments.most_kept,
+                Move::Save if save => segments.most_rows.min(n_rows as u32),
+                Move::Save => 0,
+            };
+            if most_rows == 0 {
+                continue;
+            }
+            let kept_layout = KeptLayoutLaunch::new(
+                Self::slot_fours(layout, &self.config) as u32,
+                (layer * n_rows * width) as u32,
+                width as u32,
+                layout.qkv() as u32 / 4,
+                layout.queries() as u32 / 4,
+                n_rows as u32,
+            );
+            let (count, dim) = (CubeCount::Static(most_rows, segments.n, 1), CubeDim::new_1d(UNITS));
+            let (numbers, kept) = (segments.numbers.by(4), self.kept.borrow()[segments.buffer].by(fours));
+            // SAFETY: see `run`; slots are those of the buffer.
+            unsafe {
+                match direction {
+                    Move::Restore => elementwise::restore_kept::launch_unchecked::<F>(
+                        &self.client,
+                        count,
+                        dim,
+                        numbers,
+                        kept,
+                        self.qkv.by(fours),
+                        kept_layout,
+                    ),
+                    Move::Save => elementwise::save_kept::launch_unchecked::<F>(
+                        &self.client,
+                        count,
+                        dim,
+                        numbers,
+                        kept,
+                        self.qkv.by(fours),
+                        kept_layout,
+                    ),
+                }
+            }
+        }
+    }
+
+    /// A copy of the pre-norm states of the first `m` rows of the step under way.
+    pub(crate) fn states(&self, m: usize) -> Buffer {
+        let n_bytes = m * self.layout.model * self.float.n_bytes();
+        let copy = Buffer { handle: self.client.empty(n_bytes), n_bytes };
+        let (fours, width) = (4 * self.float.n_bytes(), self.layout.model as u32 / 4);
+        let (count, dim) = (CubeCount::Static(1, m as u32 / ROWS_A_CUBE, 1), CubeDim::new_2d(UNITS, ROWS_A_CUBE));
+        // SAFETY: see `run`.
+        unsafe {
+            match self.float {
+                FloatType::F32 => elementwise::copy::launch_unchecked::<f32>(
+                    &self.client,
+                    count,
+                    dim,
+                    self.x.by(fours),
+                    copy.by(fours),
+                    width,
+                ),
+                FloatType::F16 => elementwise::copy::launch_unchecked::<f16>(
+                    &self.client,
+                    count,
+                    dim,
+                    self.x.by(fours),
+                    copy.by(fours),
+                    width,
+                ),
+            }
+        }
+        copy
+    }
+
+    /// `n` rows of states from `row` on in float32, `[n, dim]`.
+    pub(crate) fn read_states(&self, states: &Buffer, row: usize, n: usize) -> Result<Vec<f32>, String> {
+        let (stride, width) = (self.layout.model, self.config.dim);
+        match self.float {
+            FloatType::F32 => self.widen::<f32>(states, row, n, stride, width),
+            FloatType::F16 => self.widen::<f16>(states, row, n, stride, width),
+        }
+    }
+
+    /// Logits of `n` rows from `row` on of the last step, `[n, vocab_size]`.
+    pub(crate) fn read_logits(&self, row: usize, n: usize) -> Result<Vec<f32>, String> {
+        self.widen::<f32>(&self.logits, row, n, self.layout.logits, self.config.vocab_size)
+    }
+
+    fn widen<F: Float>(
+        &self,
+        from: &Buffer,
+        row: usize,
+        n: usize,
+        stride: usize,
+        width: usize,
+    ) -> Result<Vec<f32>, String> {
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let out = Buffer { handle: self.client.empty(n * width * 4), n_bytes: n * width * 4 };
+        // SAFETY: see `run`; the rows are some of the buffer's.
+        unsafe {
+            elementwise::widen::launch_unchecked::<F>(
+                &self.client,
+                CubeCount::Static(1, (n as u32).div_ceil(ROWS_A_CUBE), 1),
+                CubeDim::new_2d(UNITS, ROWS_A_CUBE),
+                from.by(size_of::<F>()),
+                out.by(4),
+                row as u32,
+                n as u32,
+                stride as u32,
+                width as u32,
+            );
+        }
+        let bytes = self.client.read_one(out.handle).map_err(|error| brief(&error))?;
+        Ok(floats(&bytes))
+    }
+
+    /// Sums of the states of the rows of each range, `[ranges, dim]`.
+    pub(crate) fn sum_states(&self, states: &Buffer, ranges: &[u32]) -> Result<Vec<f32>, String> {
+        match self.float {
+            FloatType::F32 => self.sum_ranges::<f32>(states, ranges),
+            FloatType::F16 => self.sum_ranges::<f16>(states, ranges),
+        }
+    }
+
+    fn sum_ranges<F: Float>(&self, states: &Buffer, ranges: &[u32]) -> Result<Vec<f32>, String> {
+        let n = ranges.len() / 2;
+        if n == 0 {
+            return Ok(Vec::new());
+        }
+        let dim = self.config.dim;
+        let n_bytes = n * dim * 4;
+        let sums = Buffer { handle: self.client.empty(n_bytes), n_bytes };
+        let on_device = self.upload(ranges);
+        // SAFETY: see `run`; ranges are of rows of the states.
+        unsafe {
+            elementwise::sum_ranges::launch_unchecked::<F>(
+                &self.client,
+                CubeCount::Static(1, (n as u32).div_ceil(ROWS_A_CUBE), 1),
+                CubeDim::new_2d(UNITS, ROWS_A_CUBE),
+                states.by(size_of::<F>()),
+                on_device.by(4),
+                sums.by(4),
+                n as u32,
+                self.layout.model as u32,
+                dim as u32,
+            );
+        }
+        let bytes = self.client.read_one(sums.handle).map_err(|error| brief(&error))?;
+        Ok(floats(&bytes))
+    }
+
+    /// What `compute` gives; a panic of the runtime is an error.
+    pub(crate) fn guarded<R>(&self, compute: impl FnOnce() -> Result<R, String>) -> Result<R, String> {
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(compute));
+        result
+            .unwrap_or_else(|panic| Err(panic_text(&*panic)))
+            .map_err(|reason| format!("{}: {reason}", self.name))
+    }
+}
+
+/// Segments of the step whose slots lie in one buffer.
+struct Segments {
+    buffer: usize,
+    numbers: Buffer,
+    n: u32,
+    most_kept: u32,
+    most_rows: u32,
+}
+
+#[derive(Clone, Copy)]
+enum Move {
+    Restore,
+    Save,
+}
+
+/// An error's first lines: what follows is a backtrace.
+pub(crate) fn brief(error: &ServerError) -> String {
+    let text = error.to_string();
+    text.split("Backtrace").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Numbers as they lie in memory.
+pub(crate) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|bytes| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])).collect()
+}
+
+/// Numbers of four bytes.
+trait ToBytes {
+    fn to_bytes(self) -> [u8; 4];
+}
+
+impl ToBytes for u32 {
+    fn to_bytes(self) -> [u8; 4] {
+        self.to_ne_bytes()
+    }
+}
+
+impl ToBytes for f32 {
+    fn to_bytes(self) -> [u8; 4] {
+        self.to_ne_bytes()
+    }
+}
+
+fn bytes_of<T: Copy + ToBytes>(values: &[T]) -> Bytes {
+    Bytes::from_bytes_vec(values.iter().flat_map(|value| value.to_bytes()).collect())
+}
+
+impl FloatType {
+    pub(crate) fn n_bytes(self) -> usize {
+        if self == FloatType::F32 { 4 } else { 2 }
+    }
+}
