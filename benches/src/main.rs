@@ -292,7 +292,7 @@ fn burn_engine(
         "f16" => FloatType::F16,
         other => return Err(format!("no number type is named `{other}`").into()),
     };
-    let device = blt_model::device(subject.engine.parse()?, 0)?;
+    let device = blt_model::device(0)?;
     let transformer = LMTransformer::from_tensors(config, device.tensor_device(), float, |name| Ok(tensor(name)?))?;
     let device = format!("{device} {}", float.name());
     let engine = EntropyModel::new(transformer, config.clone(), name.to_owned(), device);

@@ -37,7 +37,8 @@ pub(crate) fn run(args: &ReportArgs) -> Result<Ending, Failure> {
     ];
     findings.extend(InstructionSet::ALL.map(instructions));
     findings.extend(cuda());
-    findings.extend(burn_backends());
+    findings.extend(gpus());
+    findings.push(burn_on_the_processor());
     findings.push(embedded_model());
     findings.push(ffmpeg());
     findings.extend(hub());
@@ -135,19 +136,67 @@ fn cuda() -> Vec<Finding> {
     vec![Finding { what: "backend cuda", state: "not in this build".to_owned(), advice }]
 }
 
-/// The GPU backends of Burn, and Burn on the processor.
-fn burn_backends() -> impl Iterator<Item = Finding> {
-    let backends = [
-        ("backend vulkan", cfg!(feature = "vulkan"), "vulkan"),
-        ("backend metal", cfg!(feature = "metal"), "metal"),
-        ("backend wgpu", cfg!(feature = "wgpu"), "wgpu"),
-        ("burn on the cpu", cfg!(feature = "burn-cpu"), "burn-cpu"),
-    ];
-    backends.into_iter().map(|(what, is_compiled_in, feature)| {
-        let state = if is_compiled_in { "in this build" } else { "not in this build" }.to_owned();
-        let advice = (!is_compiled_in).then(|| format!("build with `--features {feature}` to use it"));
-        Finding { what, state, advice }
-    })
+/// The adapters of each GPU backend, or why there are none.
+#[cfg(any(feature = "vulkan", feature = "metal", feature = "wgpu"))]
+fn gpus() -> Vec<Finding> {
+    let of_backend = |backend: blt_gpu::Backend| {
+        let what = match backend {
+            blt_gpu::Backend::Vulkan => "backend vulkan",
+            blt_gpu::Backend::Metal => "backend metal",
+            blt_gpu::Backend::Wgpu => "backend wgpu",
+        };
+        if !backend.is_compiled_in() {
+            return vec![not_compiled_in(what, backend.name())];
+        }
+        match blt_gpu::adapters(backend) {
+            Ok(adapters) if adapters.is_empty() => {
+                vec![Finding { what, state: "no adapter is there".to_owned(), advice: None }]
+            }
+            Ok(adapters) => adapters
+                .iter()
+                .map(|adapter| {
+                    let state = format!(
+                        "device {}: {}{}, {}, {}, {}, planes of {} to {}, {} kB shared, buffers up to {} MB",
+                        adapter.index,
+                        adapter.name,
+                        if adapter.is_software { " (software)" } else { "" },
+                        adapter.compiler,
+                        if adapter.has_f16 { "f16" } else { "no f16" },
+                        if adapter.has_matrices { "cooperative matrices" } else { "no cooperative matrices" },
+                        adapter.plane.0,
+                        adapter.plane.1,
+                        adapter.shared_kilobytes,
+                        adapter.max_buffer >> 20
+                    );
+                    Finding { what, state, advice: None }
+                })
+                .collect(),
+            Err(error) => {
+                vec![Finding { what, state: format!("cannot be used: {error}"), advice: error.hint().map(str::to_owned) }]
+            }
+        }
+    };
+    blt_gpu::Backend::ALL.into_iter().flat_map(of_backend).collect()
+}
+
+#[cfg(not(any(feature = "vulkan", feature = "metal", feature = "wgpu")))]
+fn gpus() -> Vec<Finding> {
+    let backends = [("backend vulkan", "vulkan"), ("backend metal", "metal"), ("backend wgpu", "wgpu")];
+    backends.into_iter().map(|(what, feature)| not_compiled_in(what, feature)).collect()
+}
+
+fn burn_on_the_processor() -> Finding {
+    let what = "burn on the cpu";
+    if cfg!(feature = "burn-cpu") {
+        Finding { what, state: "in this build".to_owned(), advice: None }
+    } else {
+        not_compiled_in(what, "burn-cpu")
+    }
+}
+
+fn not_compiled_in(what: &'static str, feature: &str) -> Finding {
+    let advice = Some(format!("build with `--features {feature}` to use it"));
+    Finding { what, state: "not in this build".to_owned(), advice }
 }
 
 fn embedded_model() -> Finding {

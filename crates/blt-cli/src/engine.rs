@@ -64,6 +64,7 @@ pub(crate) fn load(model: NamedModel<'_>, placement: Placement) -> Result<Loaded
         BackendArg::Cpu => on_processor(source, placement),
         BackendArg::Auto if is_for_processor => on_processor(source, placement),
         BackendArg::Auto => {
+            let mut source = source;
             if cuda::is_there() {
                 match cuda::load(source, placement) {
                     Ok(model) => return Ok(model),
@@ -72,23 +73,26 @@ pub(crate) fn load(model: NamedModel<'_>, placement: Placement) -> Result<Loaded
                     }
                     Err(failure) => return Err(failure),
                 }
-                return automatic(open_model(model)?, placement);
+                source = open_model(model)?;
             }
-            automatic(source, placement)
+            if let Some(backend) = gpu::automatic() {
+                match gpu::load(source, Placement { backend, ..placement }) {
+                    Ok(model) => return Ok(model),
+                    Err(failure) if placement.device == DeviceArg::One(0) => {
+                        tracing::warn!("the GPU is not used: {failure}");
+                    }
+                    Err(failure) => return Err(failure),
+                }
+                source = open_model(model)?;
+            }
+            on_processor(source, placement)
         }
         _ if placement.instructions.is_some() => Err(Failure::usage("`--instructions` is for `--backend cpu` only")),
         _ if placement.quantize != QuantizeArg::None => Err(Failure::usage("`--quantize` is for `--backend cpu` only")),
         BackendArg::Cuda => cuda::load(source, placement),
-        _ => burn::load(source, placement),
-    }
-}
-
-/// What `auto` means where no NVIDIA card computes.
-fn automatic(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
-    if cfg!(any(feature = "vulkan", feature = "metal", feature = "wgpu")) {
-        burn::load(source, placement)
-    } else {
-        on_processor(source, placement)
+        #[cfg(feature = "burn-cpu")]
+        BackendArg::BurnCpu => burn::load(source, placement),
+        BackendArg::Vulkan | BackendArg::Metal | BackendArg::Wgpu => gpu::load(source, placement),
     }
 }
 
@@ -305,29 +309,97 @@ mod cuda {
     }
 }
 
-/// What needs Burn, in builds with it.
-#[cfg(feature = "burn")]
-pub(crate) mod burn {
-    use blt_checkpoint::ModelConfig;
-    use blt_model::{Backend, ComputeDevice, EntropyModel, FloatType, LMTransformer};
+/// GPUs of any make.
+#[cfg(any(feature = "vulkan", feature = "metal", feature = "wgpu"))]
+mod gpu {
+    use blt_gpu::{Backend, FloatType, GpuEngine, GpuError, GpuOptions};
 
     use super::{LoadedModel, ModelSource, Placement};
     use crate::args::{BackendArg, DeviceArg, DtypeArg};
     use crate::failure::Failure;
 
-    /// Loads a model onto one of Burn's devices.
+    /// The first backend of this build that has an adapter which is not software.
+    pub(super) fn automatic() -> Option<BackendArg> {
+        let backends = [
+            (Backend::Metal, BackendArg::Metal),
+            (Backend::Vulkan, BackendArg::Vulkan),
+            (Backend::Wgpu, BackendArg::Wgpu),
+        ];
+        let has_card = |backend| blt_gpu::adapters(backend).is_ok_and(|found| found.iter().any(|card| !card.is_software));
+        backends.into_iter().find(|&(backend, _)| has_card(backend)).map(|(_, argument)| argument)
+    }
+
+    pub(super) fn load(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+        let failed = |error: GpuError| {
+            let hint = error.hint();
+            Failure::new("cannot load the entropy model", error).hint(hint)
+        };
+        let DeviceArg::One(device) = placement.device else {
+            return Err(Failure::usage("`--device all` is for `--backend cuda` only"));
+        };
+        let backend = match placement.backend {
+            BackendArg::Metal => Backend::Metal,
+            BackendArg::Wgpu => Backend::Wgpu,
+            _ => Backend::Vulkan,
+        };
+        let float = match placement.dtype {
+            DtypeArg::Auto => None,
+            DtypeArg::F16 => Some(FloatType::F16),
+            DtypeArg::F32 => Some(FloatType::F32),
+            DtypeArg::Bf16 => {
+                return Err(Failure::usage(format!("backend `{backend}` does not compute in bf16"))
+                    .hint(Some("use `--dtype f16`, which is as small, or `--dtype f32`")));
+            }
+        };
+        let name = source.identity().map_err(|error| failed(error.into()))?;
+        let (config, tensors) = source.into_tensors()?;
+        let options = GpuOptions { backend, device, float, plain: false, profiled: false };
+        let engine = GpuEngine::from_tensors(&config, &name, &options, tensors).map_err(failed)?;
+        Ok(LoadedModel { engine: Box::new(engine), config })
+    }
+}
+
+/// GPUs of any make, in builds without them.
+#[cfg(not(any(feature = "vulkan", feature = "metal", feature = "wgpu")))]
+mod gpu {
+    use clap::ValueEnum;
+
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::args::BackendArg;
+    use crate::failure::Failure;
+
+    pub(super) fn automatic() -> Option<BackendArg> {
+        None
+    }
+
+    pub(super) fn load(_: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
+        let name = placement.backend.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+        Err(Failure::usage(format!("backend `{name}` is not compiled into this program"))
+            .hint(Some("build with `--features vulkan`, `metal` or `wgpu`, or use `--backend cpu`")))
+    }
+}
+
+/// What needs Burn, in builds with it.
+#[cfg(feature = "burn-cpu")]
+pub(crate) mod burn {
+    use blt_checkpoint::ModelConfig;
+    use blt_model::{ComputeDevice, EntropyModel, FloatType, LMTransformer};
+
+    use super::{LoadedModel, ModelSource, Placement};
+    use crate::args::{DeviceArg, DtypeArg};
+    use crate::failure::Failure;
+
+    /// Loads a model onto Burn's processor.
     pub(super) fn load(source: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
         // Only the first call of a process can set the pool, and there is one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(placement.threads).build_global();
-        let backend = backend(placement.backend)?;
         let DeviceArg::One(index) = placement.device else {
             return Err(Failure::usage("`--device all` is for `--backend cuda` only"));
         };
-        let device = device(backend, index)?;
+        let device = device(index)?;
         let float = match placement.dtype {
-            DtypeArg::Auto if backend == Backend::Cpu => FloatType::F32,
-            DtypeArg::Auto | DtypeArg::F16 => FloatType::F16,
-            DtypeArg::F32 => FloatType::F32,
+            DtypeArg::Auto | DtypeArg::F32 => FloatType::F32,
+            DtypeArg::F16 => FloatType::F16,
             DtypeArg::Bf16 => FloatType::Bf16,
         };
         let loaded = match source {
@@ -342,7 +414,7 @@ pub(crate) mod burn {
 
     /// The tensors of a Burn record by their names in the original's layout.
     pub(crate) fn tensors(bytes: &[u8], config: &ModelConfig) -> Result<impl Fn(&str) -> Vec<f32> + use<>, Failure> {
-        let device = any_device()?;
+        let device = device(0)?;
         let model = LMTransformer::from_burnpack(bytes.to_vec(), config, device.tensor_device(), FloatType::F32)
             .map_err(|error| Failure::new("cannot load the entropy model", error))?;
         Ok(move |name: &str| model.tensor_f32(name).expect("the model has every tensor of its configuration"))
@@ -356,7 +428,7 @@ pub(crate) mod burn {
     /// The Burn record of a checkpoint, its numbers stored as `float`.
     pub(crate) fn record(source: ModelSource, float: FloatType) -> Result<(ModelConfig, Vec<u8>), Failure> {
         let failed = |error| Failure::new("cannot load the entropy model", error);
-        let device = any_device()?;
+        let device = device(0)?;
         let (config, model) = match source {
             ModelSource::Checkpoint(checkpoint) => {
                 (checkpoint.config().clone(), LMTransformer::load(&checkpoint, device.tensor_device(), float))
@@ -369,51 +441,20 @@ pub(crate) mod burn {
         Ok((config, model.map_err(failed)?.to_burnpack().map_err(failed)?))
     }
 
-    /// The first device there is, for what has nothing to compute.
-    fn any_device() -> Result<ComputeDevice, Failure> {
-        let backend = Backend::ALL.into_iter().find(|backend| backend.is_compiled_in());
-        device(backend.expect("a build with Burn has a backend"), 0)
-    }
-
-    fn device(backend: Backend, index: usize) -> Result<ComputeDevice, Failure> {
-        blt_model::device(backend, index).map_err(|error| {
+    fn device(index: usize) -> Result<ComputeDevice, Failure> {
+        blt_model::device(index).map_err(|error| {
             let hint = error.hint();
             Failure::new("cannot use the compute device", error).hint(hint)
-        })
-    }
-
-    fn backend(backend: BackendArg) -> Result<Backend, Failure> {
-        Ok(match backend {
-            BackendArg::Auto => {
-                let gpus = [Backend::Metal, Backend::Vulkan, Backend::Wgpu];
-                gpus.into_iter().find(|backend| backend.is_compiled_in()).unwrap_or(Backend::Cpu)
-            }
-            BackendArg::Cpu => Backend::Cpu,
-            #[cfg(feature = "burn-cpu")]
-            BackendArg::BurnCpu => Backend::Cpu,
-            BackendArg::Vulkan => Backend::Vulkan,
-            BackendArg::Metal => Backend::Metal,
-            BackendArg::Wgpu => Backend::Wgpu,
-            BackendArg::Cuda => unreachable!("CUDA is not one of Burn's backends here"),
         })
     }
 }
 
 /// What needs Burn, in builds without it: errors that say so.
-#[cfg(not(feature = "burn"))]
+#[cfg(not(feature = "burn-cpu"))]
 pub(crate) mod burn {
     use blt_checkpoint::ModelConfig;
-    use clap::ValueEnum;
-
-    use super::{LoadedModel, ModelSource, Placement};
 
     use crate::failure::Failure;
-
-    pub(super) fn load(_: ModelSource, placement: Placement) -> Result<LoadedModel, Failure> {
-        let name = placement.backend.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
-        Err(Failure::usage(format!("backend `{name}` is not compiled into this program"))
-            .hint(Some("build with `--features vulkan`, `metal` or `wgpu`, or use `--backend cpu`")))
-    }
 
     pub(crate) fn tensors(_: &[u8], _: &ModelConfig) -> Result<impl Fn(&str) -> Vec<f32> + use<>, Failure> {
         Err::<fn(&str) -> Vec<f32>, _>(no_records())

@@ -115,7 +115,7 @@ pub(crate) fn convert(args: &ModelConvertArgs) -> Result<Ending, Failure> {
     Ok(Ending::Complete)
 }
 
-#[cfg(feature = "burn")]
+#[cfg(feature = "burn-cpu")]
 fn record(source: ModelSource, dtype: StoredDtypeArg) -> Result<(ModelConfig, Vec<u8>), Failure> {
     use blt_model::FloatType;
     let float = match dtype {
@@ -127,7 +127,7 @@ fn record(source: ModelSource, dtype: StoredDtypeArg) -> Result<(ModelConfig, Ve
     burn::record(source, float)
 }
 
-#[cfg(not(feature = "burn"))]
+#[cfg(not(feature = "burn-cpu"))]
 fn record(_: ModelSource, _: StoredDtypeArg) -> Result<(ModelConfig, Vec<u8>), Failure> {
     Err(burn::no_records())
 }

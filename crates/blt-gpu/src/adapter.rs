@@ -149,6 +149,7 @@ impl Adapter {
 
     pub(crate) fn info(&self) -> AdapterInfo {
         let properties = self.client.properties();
+        if std::env::var("DBG").is_ok() { use std::io::Write; let _ = writeln!(std::io::stderr(), "{:?}\n{:?}\n{:?}", properties.features.matmul, properties.hardware, properties.memory); }
         let hardware = &properties.hardware;
         let (f16, f32) = (ElemType::Float(FloatKind::F16), ElemType::Float(FloatKind::F32));
         let matrices = MmaConfig { a_type: f16, b_type: f16, cd_type: f32, m: 16, n: 16, k: 16 };

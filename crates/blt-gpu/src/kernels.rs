@@ -117,3 +117,63 @@ fn turn(values: Four<f32>, row: u32, column: u32, inputs: &Finish) -> Four<f32> 
     }
     result
 }
+
+#[cfg(test)]
+mod debug {
+    use super::*;
+    use crate::adapter::{Adapter, Backend};
+
+    #[cube(launch_unchecked)]
+    fn probe(out: &mut [f32]) {
+        let mut shared = Shared::<[f32]>::new_slice(64usize);
+        let unit = UNIT_POS as usize;
+        shared[unit] = UNIT_POS as f32;
+        sync_cube();
+        out[unit] = shared[63 - unit];
+        sync_cube();
+        if UNIT_POS < 32 {
+            let other = shared[unit + 32];
+            shared[unit] += other;
+        }
+        sync_cube();
+        out[unit + 64] = shared[unit];
+    }
+
+    #[test]
+    fn dbg2() {
+        let client = Adapter::open(if cfg!(feature = "vulkan") { Backend::Vulkan } else { Backend::Wgpu }, 0).unwrap().client;
+        let o = client.empty(512);
+        unsafe {
+            probe::launch_unchecked(&client, CubeCount::Static(1, 1, 1), CubeDim::new_1d(64), BufferArg::from_raw_parts(o.clone(), 128));
+        }
+        println!("{:?}", f32::from_bytes(&client.read_one(o).unwrap()));
+    }
+
+    #[test]
+    fn dbg() {
+        let client = Adapter::open(if cfg!(feature = "vulkan") { Backend::Vulkan } else { Backend::Wgpu }, 0).unwrap().client;
+        let tokens: Vec<u32> = vec![3, 1, 2, 0];
+        let table: Vec<f32> = (0..4 * 128).map(|i| i as f32).collect();
+        let t = client.create_from_slice(u32::as_bytes(&tokens));
+        let tb = client.create_from_slice(f32::as_bytes(&table));
+        let x = client.empty(4 * 128 * 4);
+        let (s, n) = (client.empty(16), client.empty(16));
+        let e = client.empty(16);
+        let dim = CubeDim::new_2d(64, 4);
+        unsafe {
+            elementwise::embed::launch_unchecked::<f32>(&client, CubeCount::Static(1, 1, 1), dim,
+                BufferArg::from_raw_parts(t, 4), BufferArg::from_raw_parts(tb, 128), BufferArg::from_raw_parts(x.clone(), 128), 32);
+            elementwise::measure_rows::launch_unchecked::<f32>(&client, CubeCount::Static(1, 1, 1), dim,
+                BufferArg::from_raw_parts(x.clone(), 128), BufferArg::from_raw_parts(s.clone(), 4), BufferArg::from_raw_parts(n.clone(), 4), 32, 128.0, 0.0);
+            elementwise::entropy::launch_unchecked(&client, CubeCount::Static(1, 1, 1), dim,
+                BufferArg::from_raw_parts(x.clone(), 512), BufferArg::from_raw_parts(e.clone(), 4), 128, 100);
+        }
+        let v = client.read_one(x).unwrap();
+        let v = f32::from_bytes(&v);
+        println!("{:?} {:?} {:?} {:?}", &v[..8], &v[60..70], &v[128..136], &v[256..260]);
+        println!("{:?}", f32::from_bytes(&client.read_one(s).unwrap()));
+        println!("{:?}", f32::from_bytes(&client.read_one(n).unwrap()));
+        println!("{:?}", f32::from_bytes(&client.read_one(e).unwrap()));
+        for row in 0..4 { let r = &table[tokens[row] as usize * 128..][..128]; println!("{}", r.iter().map(|x| x * x).sum::<f32>().sqrt()); }
+    }
+}

@@ -3,12 +3,12 @@
 //!
 //! ```
 //! use blt_core::{BltTokenizer, EntropyEngine, Want};
-//! use blt_model::{Backend, EntropyModel, FloatType, device};
+//! use blt_model::{EntropyModel, FloatType, device};
 //!
 //! let checkpoint = blt_checkpoint::Checkpoint::embedded(
 //!     blt_mini::NAME, blt_mini::WEIGHTS, blt_mini::CONFIG, blt_mini::SHA256,
 //! )?;
-//! let model = EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0)?, FloatType::F32)?;
+//! let model = EntropyModel::load(&checkpoint, &device(0)?, FloatType::F32)?;
 //! let tokens = BltTokenizer::default().encode_bytes(b"hello");
 //! let signals = model.session().push(&tokens, Want::Entropies)?;
 //! assert_eq!(signals.entropies.len(), 6); // one a token, BOS included
@@ -18,7 +18,7 @@
 //! Start at [`LMTransformer`] (the model, tensors in and out) or [`EntropyModel`] (the engine, slices in and out, with
 //! streaming sessions and ragged batches). The crate does not know files, patches or documents.
 //!
-//! Features: `cpu` (default), `vulkan`, `metal`, `wgpu` choose the Burn backends compiled in.
+//! It computes on the processor; GPUs have kernels of their own in `blt-cuda` and `blt-gpu`.
 
 mod attention;
 mod device;
@@ -26,7 +26,7 @@ mod engine;
 mod load;
 mod model;
 
-pub use device::{Backend, ComputeDevice, DeviceError, device};
+pub use device::{ComputeDevice, DeviceError, device};
 pub use engine::{EntropyModel, record_identity};
 pub use load::{FloatType, LoadError};
 pub use model::{Attention, FeedForward, LMTransformer, ModelOutput, TransformerBlock};

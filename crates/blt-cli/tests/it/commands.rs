@@ -297,7 +297,7 @@ fn models_are_described_converted_and_verified() {
     fs::create_dir(burnpack.parent().unwrap()).unwrap();
     fs::create_dir(back.parent().unwrap()).unwrap();
     let mut models = vec![golden("model-tiny-gqa"), text(back.parent().unwrap()).to_owned()];
-    if cfg!(feature = "burn") {
+    if cfg!(feature = "burn-cpu") {
         stdout_of(&["model", "convert", &golden("model-tiny-gqa"), text(&burnpack)]);
         stdout_of(&["model", "convert", text(burnpack.parent().unwrap()), text(&back)]);
         models.push(text(&burnpack).to_owned());

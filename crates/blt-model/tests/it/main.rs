@@ -6,11 +6,11 @@ mod reference;
 mod streaming;
 
 use blt_checkpoint::Checkpoint;
-use blt_model::{Backend, EntropyModel, FloatType, device};
+use blt_model::{EntropyModel, FloatType, device};
 
 fn reference_model(name: &str) -> EntropyModel {
     let checkpoint = Checkpoint::open(&blt_testkit::golden_dir().join(name)).unwrap();
-    EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0).unwrap(), FloatType::F32).unwrap()
+    EntropyModel::load(&checkpoint, &device(0).unwrap(), FloatType::F32).unwrap()
 }
 
 fn largest_difference(found: &[f32], expected: &[f32]) -> f32 {

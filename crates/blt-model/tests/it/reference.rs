@@ -2,7 +2,7 @@
 
 use blt_checkpoint::Checkpoint;
 use blt_core::{EntropyEngine, Want};
-use blt_model::{Backend, EntropyModel, FloatType, LMTransformer, device};
+use blt_model::{EntropyModel, FloatType, LMTransformer, device};
 use blt_testkit::{ModelCase, REFERENCE_MODELS, expected_rows, model_cases};
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -35,7 +35,7 @@ fn check_tensors(model: &LMTransformer, case: &ModelCase, model_name: &str) {
     let context = format!("{model_name} {}", case.name);
     let (b, s) = (case.tokens.len(), case.tokens[0].len());
     let ids: Vec<i32> = case.tokens.concat().into_iter().map(i32::from).collect();
-    let device = device(Backend::Cpu, 0).unwrap();
+    let device = device(0).unwrap();
     let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, [b, s]), device.tensor_device());
     let output = model.forward_with_embeddings(tokens.clone());
 
@@ -98,7 +98,7 @@ fn every_attention_scope_matches_the_reference() {
         std::fs::write(scratch.path().join("config.json"), config).unwrap();
         std::fs::copy(directory.join("model.safetensors"), scratch.path().join("model.safetensors")).unwrap();
         let checkpoint = Checkpoint::open(scratch.path()).unwrap();
-        let model = EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0).unwrap(), FloatType::F32).unwrap();
+        let model = EntropyModel::load(&checkpoint, &device(0).unwrap(), FloatType::F32).unwrap();
         for case in model_cases("model-tiny") {
             let Some(expected) = expected_rows("model-tiny", &format!("{}.entropies_{scope}", case.name)) else {
                 continue;
@@ -115,7 +115,7 @@ fn every_attention_scope_matches_the_reference() {
 fn half_precision_stays_near_the_reference() {
     let checkpoint = Checkpoint::open(&blt_testkit::golden_dir().join("model-tiny")).unwrap();
     for (float, tolerance) in [(FloatType::F16, 0.05), (FloatType::Bf16, 0.4)] {
-        let model = EntropyModel::load(&checkpoint, &device(Backend::Cpu, 0).unwrap(), float).unwrap();
+        let model = EntropyModel::load(&checkpoint, &device(0).unwrap(), float).unwrap();
         for case in model_cases("model-tiny") {
             for (tokens, expected) in case.tokens.iter().zip(&case.entropies) {
                 let found = model.session().push(tokens, Want::Entropies).unwrap().entropies;
@@ -129,7 +129,7 @@ fn half_precision_stays_near_the_reference() {
 #[test]
 fn a_burn_record_holds_the_same_weights() {
     let checkpoint = Checkpoint::open(&blt_testkit::golden_dir().join("model-tiny-gqa")).unwrap();
-    let device = device(Backend::Cpu, 0).unwrap();
+    let device = device(0).unwrap();
     let model = LMTransformer::load(&checkpoint, device.tensor_device(), FloatType::F32).unwrap();
     let record = model.to_burnpack().unwrap();
     let again =
