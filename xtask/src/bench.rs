@@ -151,7 +151,10 @@ fn on_cards(args: &BenchArgs, backend: &str) -> Result<(), String> {
     let mut script = Command::new("python3");
     script.arg(root().join("benches/gpu.py")).arg("--bench").arg(&bench);
     script.arg("--cli").arg(bench.with_file_name(format!("blt-cli{}", env::consts::EXE_SUFFIX)));
-    script.args(["--backend", backend, "--repetitions", &args.repetitions.to_string()]).arg("--model").args(&args.model);
+    script
+        .args(["--backend", backend, "--repetitions", &args.repetitions.to_string()])
+        .arg("--model")
+        .args(&args.model);
     script.args(args.all_devices.then_some("--all-devices"));
     if let Some(Peer::Torch) = args.against {
         script.args(["--against", "torch"]);
@@ -176,8 +179,9 @@ fn build(args: &BenchArgs) -> Result<PathBuf, String> {
         build.args(["build", "--release", "--package", "blt-bench", "--package", "blt-cli"]);
         let ours = ["cpu", "cuda"];
         let optional = args.backend.iter().filter(|backend| !ours.contains(&backend.as_str()));
-        let features: Vec<String> =
-            optional.flat_map(|backend| ["blt-bench", "blt-cli"].map(|package| format!("{package}/{backend}"))).collect();
+        let features: Vec<String> = optional
+            .flat_map(|backend| ["blt-bench", "blt-cli"].map(|package| format!("{package}/{backend}")))
+            .collect();
         if !features.is_empty() {
             build.args(["--features", &features.join(",")]);
         }

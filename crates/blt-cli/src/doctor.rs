@@ -172,7 +172,11 @@ fn gpus() -> Vec<Finding> {
                 })
                 .collect(),
             Err(error) => {
-                vec![Finding { what, state: format!("cannot be used: {error}"), advice: error.hint().map(str::to_owned) }]
+                vec![Finding {
+                    what,
+                    state: format!("cannot be used: {error}"),
+                    advice: error.hint().map(str::to_owned),
+                }]
             }
         }
     };

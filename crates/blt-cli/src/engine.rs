@@ -325,7 +325,8 @@ mod gpu {
             (Backend::Vulkan, BackendArg::Vulkan),
             (Backend::Wgpu, BackendArg::Wgpu),
         ];
-        let has_card = |backend| blt_gpu::adapters(backend).is_ok_and(|found| found.iter().any(|card| !card.is_software));
+        let has_card =
+            |backend| blt_gpu::adapters(backend).is_ok_and(|found| found.iter().any(|card| !card.is_software));
         backends.into_iter().find(|&(backend, _)| has_card(backend)).map(|(_, argument)| argument)
     }
 

@@ -107,12 +107,8 @@ fn devices(backend: Backend) -> Result<Vec<Device>, GpuError> {
     if !backend.is_compiled_in() {
         return Err(GpuError::NotCompiledIn(backend));
     }
-    let kinds: [fn(usize) -> WgpuDeviceKind; 4] = [
-        WgpuDeviceKind::DiscreteGpu,
-        WgpuDeviceKind::IntegratedGpu,
-        WgpuDeviceKind::VirtualGpu,
-        WgpuDeviceKind::Other,
-    ];
+    let kinds: [fn(usize) -> WgpuDeviceKind; 4] =
+        [WgpuDeviceKind::DiscreteGpu, WgpuDeviceKind::IntegratedGpu, WgpuDeviceKind::VirtualGpu, WgpuDeviceKind::Other];
     let named = |kind| match backend {
         Backend::Vulkan => Device::vulkan(kind),
         Backend::Metal => Device::metal_msl(kind),
@@ -126,10 +122,8 @@ fn devices(backend: Backend) -> Result<Vec<Device>, GpuError> {
 
 /// What `open` gives, unless it panics, as the runtime does where a driver refuses something.
 pub(crate) fn guarded<R>(name: &str, open: impl FnOnce() -> R) -> Result<R, GpuError> {
-    catch_unwind(AssertUnwindSafe(open)).map_err(|panic| GpuError::Device {
-        name: name.to_owned(),
-        reason: panic_text(&*panic),
-    })
+    catch_unwind(AssertUnwindSafe(open))
+        .map_err(|panic| GpuError::Device { name: name.to_owned(), reason: panic_text(&*panic) })
 }
 
 /// What a panic said.
@@ -144,12 +138,15 @@ impl Adapter {
         let count = devices.len();
         let device = devices.get(index).ok_or(GpuError::NoSuchDevice { backend, index, count })?;
         let client = guarded(backend.name(), || device.client())?;
-        Ok(Self { client, index, is_software: matches!(device, Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu) })
+        Ok(Self {
+            client,
+            index,
+            is_software: matches!(device, Device::Wgpu(device) if device.kind == WgpuDeviceKind::Cpu),
+        })
     }
 
     pub(crate) fn info(&self) -> AdapterInfo {
         let properties = self.client.properties();
-        if std::env::var("DBG").is_ok() { use std::io::Write; let _ = writeln!(std::io::stderr(), "{:?}\n{:?}\n{:?}", properties.features.matmul, properties.hardware, properties.memory); }
         let hardware = &properties.hardware;
         let (f16, f32) = (ElemType::Float(FloatKind::F16), ElemType::Float(FloatKind::F32));
         let matrices = MmaConfig { a_type: f16, b_type: f16, cd_type: f32, m: 16, n: 16, k: 16 };

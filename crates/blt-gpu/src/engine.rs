@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::JoinHandle;
 
 use blt_checkpoint::{Checkpoint, CheckpointError, ModelConfig, Visibility};
@@ -116,6 +116,29 @@ impl GpuEngine {
         let path = Path::new(&adapter_info, float, &layout, options.plain);
         let profile = options.profiled.then(Profile::default);
         let weights = Weights::pack(config, layout, float, &mut tensor)?;
+        let (requests, queue) = channel();
+        let (made, is_made) = sync_channel(1);
+        let (config_there, info_there, profile_there) = (config.clone(), adapter_info.clone(), profile.clone());
+        let compute = move || {
+            let make =
+                || Model::new(adapter.client, &info_there, path, float, config_there, layout, weights, profile_there);
+            let model = match guarded(&info_there.name, make).flatten() {
+                Ok(model) => model,
+                Err(error) => return drop(made.send(Err(error))),
+            };
+            let name = info_there.name;
+            match model.settle() {
+                Ok(path) => drop(made.send(Ok((model.capacity, path)))),
+                Err(reason) => return drop(made.send(Err(GpuError::Device { name, reason }))),
+            }
+            // One that panics all the same leaves nobody waiting: answers are not sent any more.
+            let _ = catch_unwind(AssertUnwindSafe(|| work(&model, &queue)));
+        };
+        let failed = |reason: String| GpuError::Device { name: adapter_info.name.clone(), reason };
+        let worker = std::thread::Builder::new().name(options.backend.name().to_owned()).spawn(compute);
+        let worker = Some(worker.map_err(|error| failed(error.to_string()))?);
+        let (capacity, path) = is_made.recv().map_err(|error| failed(error.to_string()))??;
+        let max_tokens = capacity - config.window() - 2 * TILE;
         let info = EngineInfo {
             model: name.to_owned(),
             dim: config.dim,
@@ -125,31 +148,7 @@ impl GpuEngine {
             tokens_at_once: TOKENS_AT_ONCE,
             documents_at_once: DOCUMENTS_AT_ONCE,
         };
-        let (requests, queue) = channel();
-        let (made, is_made) = sync_channel(1);
-        let (config_there, info_there, profile_there) = (config.clone(), adapter_info.clone(), profile.clone());
-        let compute = move || {
-            let make = || Model::new(adapter.client, &info_there, path, float, config_there, layout, weights, profile_there);
-            let model = match guarded(&info_there.name, make).flatten() {
-                Ok(model) => model,
-                Err(error) => return drop(made.send(Err(error))),
-            };
-            let _ = made.send(Ok(model.capacity));
-            // One that panics all the same leaves nobody waiting: answers are not sent any more.
-            let _ = catch_unwind(AssertUnwindSafe(|| work(&model, &queue)));
-        };
-        let failed = |reason: String| GpuError::Device { name: adapter_info.name.clone(), reason };
-        let worker = std::thread::Builder::new().name(options.backend.name().to_owned()).spawn(compute);
-        let worker = Some(worker.map_err(|error| failed(error.to_string()))?);
-        let capacity = is_made.recv().map_err(|error| failed(error.to_string()))??;
-        let max_tokens = capacity - config.window() - 2 * TILE;
-        let engine = Self { info, config: config.clone(), max_tokens, profile, requests: Some(requests), worker };
-        // Kernels are compiled for their first use: a driver that refuses one is known now.
-        engine.batch(&[&[0]], Want::EntropiesAndNorms).map_err(|error| failed(error.to_string()))?;
-        if let Some(profile) = &engine.profile {
-            profile.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        }
-        Ok(engine)
+        Ok(Self { info, config: config.clone(), max_tokens, profile, requests: Some(requests), worker })
     }
 
     /// Seconds of the adapter's time that each part of all steps so far took; empty unless asked for in the options.
@@ -292,7 +291,10 @@ impl Session for GpuSession<'_> {
         let reply = self.advance(tokens, Want::All, false)?;
         let signals = Signals { entropies: reply.entropies, norms: reply.norms, embeddings: Vec::new() };
         let ends = ends(&signals);
-        assert!(ends.is_sorted() && ends.last().is_none_or(|&end| end as usize <= tokens.len()), "ranges of the states");
+        assert!(
+            ends.is_sorted() && ends.last().is_none_or(|&end| end as usize <= tokens.len()),
+            "ranges of the states"
+        );
         let sums: Vec<f64> = match reply.states {
             Some(states) if !ends.is_empty() => {
                 let (to, answer) = sync_channel(1);

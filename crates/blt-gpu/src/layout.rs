@@ -120,8 +120,7 @@ impl Packer<'_, '_> {
         let embeddings =
             rows(float, vocab_size, layout.model, |row, to| to[..dim].copy_from_slice(&table[row * dim..][..dim]));
         let norm = self.tensor("norm.weight", dim)?;
-        let output =
-            if self.config.weight_tying { table } else { self.tensor("output.weight", vocab_size * dim)? };
+        let output = if self.config.weight_tying { table } else { self.tensor("output.weight", vocab_size * dim)? };
         let output = rows(float, layout.logits, layout.model, |row, to| {
             if row < vocab_size {
                 fold(&output[row * dim..][..dim], &norm, to);

@@ -111,8 +111,12 @@ mod tests {
         let n_near = rotary.n_defined() as u64;
         let fresh = Piece { tokens: vec![1, 9], position: 0, n_kept: 0, first_visible: vec![0, 0] };
         let first = n_near - 2;
-        let later =
-            Piece { tokens: vec![7, 8, 9], position: first, n_kept: 3, first_visible: vec![first - 3, first - 2, first + 1] };
+        let later = Piece {
+            tokens: vec![7, 8, 9],
+            position: first,
+            n_kept: 3,
+            first_visible: vec![first - 3, first - 2, first + 1],
+        };
         let rows = Rows::pack([&fresh, &later].into_iter(), &rotary, 2);
         // Tables are whole tiles, so three rows before the last two are rows 59 to 61 of a tile.
         assert_eq!(rows.starts, [0, 64 + 59]);

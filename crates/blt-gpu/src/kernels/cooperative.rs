@@ -247,7 +247,13 @@ pub(crate) fn attend(
             for k in 0..4u32 {
                 let from = (j * 16 * KEY_PITCH + k * 2) as usize;
                 let mut key = unsafe {
-                    cmma::Matrix::<f16>::uninitialized(MatrixIdent::B, 16usize, 16usize, 16usize, MatrixLayout::ColMajor)
+                    cmma::Matrix::<f16>::uninitialized(
+                        MatrixIdent::B,
+                        16usize,
+                        16usize,
+                        16usize,
+                        MatrixLayout::ColMajor,
+                    )
                 };
                 cmma::load(&mut key, &keys[from..], comptime!(KEY_PITCH * 4));
                 cmma::execute(queries.index(comptime!(k as usize)), &key, &score, &score);
@@ -335,7 +341,13 @@ pub(crate) fn attend(
             for j in 0..4u32 {
                 let from = (k * 16 * KEY_PITCH + j * 2) as usize;
                 let mut value = unsafe {
-                    cmma::Matrix::<f16>::uninitialized(MatrixIdent::B, 16usize, 16usize, 16usize, MatrixLayout::RowMajor)
+                    cmma::Matrix::<f16>::uninitialized(
+                        MatrixIdent::B,
+                        16usize,
+                        16usize,
+                        16usize,
+                        MatrixLayout::RowMajor,
+                    )
                 };
                 cmma::load(&mut value, &values[from..], comptime!(KEY_PITCH * 4));
                 let sum = sums.index(comptime!(j as usize));

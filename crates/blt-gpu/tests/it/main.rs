@@ -60,17 +60,11 @@ fn every_way_matches_the_reference() {
                     let kept = case.positions.iter().flat_map(|p| values[p * width..(p + 1) * width].to_vec());
                     kept.collect::<Vec<f32>>()
                 };
-                let (logits_width, dim) = (case.logits.len() / case.positions.len() / case.tokens.len(), engine.info().dim);
+                let (logits_width, dim) =
+                    (case.logits.len() / case.positions.len() / case.tokens.len(), engine.info().dim);
                 for (row, tokens) in case.tokens.iter().enumerate() {
                     let found = engine.row(tokens).unwrap();
                     let context = format!("{name} {} row {row} {options:?}", case.name);
-                    if std::env::var("DBG").is_ok() {
-                        let n = case.positions.len();
-                        println!("norms {} logits {} states {}", largest_error(&found.signals.norms, &case.prenorm_l2[row]),
-                          largest_difference(&positions(&found.logits, logits_width), &case.logits[row*n*logits_width..(row+1)*n*logits_width]),
-                          largest_difference(&positions(&found.signals.embeddings, dim), &case.prenorm[row*n*dim..(row+1)*n*dim]));
-                        println!("{:?} {:?}", &found.signals.entropies[..5], &case.entropies[row][..5]);
-                    }
                     let error = largest_error(&found.signals.entropies, &case.entropies[row]);
                     assert!(error < tolerance, "{context}: entropies off by {error}");
                     if options.float == Some(FloatType::F32) {
@@ -98,14 +92,14 @@ fn every_way_matches_the_reference() {
 
 #[test]
 fn pieces_change_no_bit() {
-    let text = blt_testkit::prose(1500, 7);
+    let text = blt_testkit::prose(700, 7);
     let tokens = BltTokenizer::default().encode_bytes(&text);
     for (options, _) in ways(&adapter()) {
         let engine = engine("model-tiny", &options);
         let whole = engine.session().push(&tokens, Want::All).unwrap();
-        for length in [1, 63, 500] {
+        for length in [1, 170, 500] {
             let mut session = engine.session();
-            let n = if length == 1 { 40 } else { tokens.len() };
+            let n = if length == 1 { 4 } else { tokens.len() };
             let mut found = blt_core::Signals::default();
             for piece in tokens[..n].chunks(length) {
                 found.append(session.push(piece, Want::All).unwrap());
@@ -114,7 +108,7 @@ fn pieces_change_no_bit() {
             assert_eq!(found.norms, whole.norms[..n]);
             assert_eq!(found.embeddings, whole.embeddings[..n * engine.info().dim]);
         }
-        let ends = [3, 3, 1000, tokens.len() as u32];
+        let ends = [3, 3, 600, tokens.len() as u32];
         let summed = engine.session().push_summed(&tokens, &mut |_| ends.to_vec()).unwrap();
         let (sums, expected) = (summed.sums.as_ref().as_ref().to_vec(), whole.sum_states(&ends));
         assert_eq!(summed.signals.entropies, whole.entropies);
