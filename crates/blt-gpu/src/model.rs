@@ -49,29 +49,29 @@ impl Buffer {
 /// How products and attention are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Path {
-    /// Lanes of a plane, if products run on cooperative matrices.
-    pub(crate) plane: Option<u32>,
+    /// Whether products run on cooperative matrices.
+    products: bool,
     /// Whether attention does.
-    pub(crate) attention: bool,
+    attention: bool,
 }
 
 impl Path {
+    /// As the formulas read.
+    const PLAIN: Path = Path { products: false, attention: false };
+
     /// The best on an adapter, or the plain one.
     pub(crate) fn new(info: &AdapterInfo, float: FloatType, layout: &Layout, is_plain: bool) -> Self {
-        let is_fixed = info.plane.0 == info.plane.1 && [16, 32, 64].contains(&info.plane.0);
-        let has_room = info.shared_kilobytes >= 47;
-        let fits = float == FloatType::F16 && info.has_matrices && is_fixed && has_room && !is_plain;
-        Self { plane: fits.then_some(info.plane.0), attention: fits && layout.head == 64 }
-    }
-
-    /// Lanes of a plane, if attention runs on cooperative matrices.
-    fn attention_plane(self) -> Option<u32> {
-        self.plane.filter(|_| self.attention)
+        let has_planes = info.plane == (cooperative::PLANE, cooperative::PLANE);
+        let has_room = info.shared_kilobytes >= 45;
+        if is_plain || float != FloatType::F16 || !info.has_matrices || !has_planes || !has_room {
+            return Self::PLAIN;
+        }
+        Self { products: true, attention: layout.head == 64 }
     }
 
     /// For reports.
     pub(crate) fn name(self) -> &'static str {
-        if self.plane.is_some() { "cooperative matrices" } else { "plain" }
+        if self.products { "cooperative matrices" } else { "plain" }
     }
 }
 
@@ -215,10 +215,9 @@ impl Model {
     /// something else they are left aside. What is then computed with.
     pub(crate) fn settle(&self) -> Result<Path, String> {
         let best = self.path.get();
-        let plain = Path { plane: None, attention: false };
-        if best != plain {
+        if best != Path::PLAIN {
             let found = self.guarded(|| self.compute_sample());
-            self.path.set(plain);
+            self.path.set(Path::PLAIN);
             let expected = self.guarded(|| self.compute_sample())?;
             match found.and_then(|found| agree(&found, &expected)) {
                 Ok(()) => self.path.set(best),
@@ -417,17 +416,16 @@ impl Model {
         let columns = (n / crate::layout::TILE) as u32;
         // SAFETY: see `run`.
         unsafe {
-            if let Some(plane) = self.path.get().plane {
+            if self.path.get().products {
                 cooperative::multiply::launch_unchecked::<O>(
                     &self.client,
                     CubeCount::Static(columns, m as u32 / cooperative::TILE, 1),
-                    CubeDim::new_2d(plane, cooperative::PLANES),
+                    CubeDim::new_2d(cooperative::PLANE, cooperative::PLANES),
                     a.by(16),
                     w.by(16),
                     out,
                     inputs,
                     k as u32 / 8,
-                    plane,
                     epilogue,
                 );
             } else {
@@ -451,20 +449,19 @@ impl Model {
         let (heads, kv_heads) = (layout.n_heads as u32, layout.n_kv_heads as u32);
         // SAFETY: see `run`.
         unsafe {
-            match self.path.get().attention_plane() {
-                Some(plane) => cooperative::attend::launch_unchecked(
+            match self.path.get().attention {
+                true => cooperative::attend::launch_unchecked(
                     &self.client,
                     CubeCount::Static(heads, m as u32 / cooperative::QUERIES, 1),
-                    CubeDim::new_2d(plane, cooperative::PLANES),
+                    CubeDim::new_2d(cooperative::PLANE, cooperative::PLANES),
                     self.qkv.by(16),
                     first_visible.by(4),
                     self.attended.by(8),
                     layout.qkv() as u32 / 8,
                     heads,
                     kv_heads,
-                    plane,
                 ),
-                None => plain::attend::launch_unchecked::<F>(
+                false => plain::attend::launch_unchecked::<F>(
                     &self.client,
                     CubeCount::Static(m as u32 / plain::QUERIES, heads, 1),
                     CubeDim::new_1d(plain::QUERIES),

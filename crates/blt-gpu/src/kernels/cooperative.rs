@@ -14,6 +14,8 @@ pub(crate) type Eight = Vector<u32, Const<4>>;
 
 /// Rows and columns of a tile of a product.
 pub(crate) const TILE: u32 = 128;
+/// Lanes of a plane.
+pub(crate) const PLANE: u32 = 32;
 /// Planes of a cube.
 pub(crate) const PLANES: u32 = 4;
 /// Eights of a row that are multiplied between two barriers.
@@ -31,10 +33,9 @@ pub(crate) fn multiply<O: Float>(
     out: &mut [Four<O>],
     inputs: &Finish,
     depth: u32,
-    #[comptime] plane: u32,
     #[comptime] epilogue: Epilogue,
 ) {
-    let units = comptime!(PLANES * plane);
+    let units = comptime!(PLANES * PLANE);
     // Of each side a unit brings so many eights.
     let loads = comptime!((TILE * DEPTH / units) as usize);
     let side = comptime!(TILE * PITCH);
@@ -128,21 +129,17 @@ pub(crate) fn multiply<O: Float>(
             sync_plane();
             cmma::store(&mut results[result as usize..], sum, RESULT_PITCH, MatrixLayout::RowMajor);
             sync_plane();
+            let (row, column) = (UNIT_POS_X / 2, UNIT_POS_X % 2 * 8);
+            let from = (result + row * RESULT_PITCH + column) as usize;
+            let mut low = Four::<f32>::empty();
+            let mut high = Four::<f32>::empty();
             #[unroll]
-            for part in 0..comptime!(32 / plane) {
-                let lane = UNIT_POS_X + part * plane;
-                let (row, column) = (lane / 2, lane % 2 * 8);
-                let from = (result + row * RESULT_PITCH + column) as usize;
-                let mut low = Four::<f32>::empty();
-                let mut high = Four::<f32>::empty();
-                #[unroll]
-                for c in 0..4usize {
-                    low.insert(c, results[from + c]);
-                    high.insert(c, results[from + 4 + c]);
-                }
-                let (row, column) = (row0 + plane_row + i * 16 + row, column0 + plane_column + j * 16 + column);
-                finish::<O>(low, high, row, column, inputs, out, epilogue);
+            for c in 0..4usize {
+                low.insert(c, results[from + c]);
+                high.insert(c, results[from + 4 + c]);
             }
+            let (row, column) = (row0 + plane_row + i * 16 + row, column0 + plane_column + j * 16 + column);
+            finish::<O>(low, high, row, column, inputs, out, epilogue);
         }
     }
 }
@@ -176,6 +173,8 @@ const HEAD: u32 = 8;
 const KEY_PITCH: u32 = HEAD + 1;
 /// Fours between queries' scores and weights in shared memory.
 const SCORE_PITCH: u32 = 18;
+/// Lanes that share a query's scores.
+const LANES_A_ROW: u32 = 2;
 /// Fours of a query's scores.
 const SCORES: u32 = 16;
 /// What a query has summed is corrected once a score is more than this above the one that weights are relative to: a weight is
@@ -193,14 +192,12 @@ pub(crate) fn attend(
     stride: u32,
     n_heads: u32,
     n_kv_heads: u32,
-    #[comptime] plane: u32,
 ) {
     let mut keys = Shared::<[Eight]>::new_slice(comptime!((QUERIES * KEY_PITCH) as usize));
     let mut values = Shared::<[Eight]>::new_slice(comptime!((QUERIES * KEY_PITCH) as usize));
     let mut scores = Shared::<[Four<f32>]>::new_slice(comptime!((QUERIES * SCORE_PITCH) as usize));
     let mut weights = Shared::<[Four<f16>]>::new_slice(comptime!((QUERIES * SCORE_PITCH) as usize));
-    let lanes_a_row = comptime!(plane / 16);
-    let n_fours = comptime!(SCORES / lanes_a_row);
+    let n_fours = comptime!(SCORES / LANES_A_ROW);
     let head = CUBE_POS_X;
     let kv_head = head / (n_heads / n_kv_heads);
     let key_column = (n_heads + kv_head) * HEAD;
@@ -208,7 +205,7 @@ pub(crate) fn attend(
     let row0 = CUBE_POS_Y * QUERIES;
     // This plane's part of shared memory, and this lane's part of a row.
     let region = UNIT_POS_Y * comptime!(16 * SCORE_PITCH);
-    let (lane_row, lane_four) = (UNIT_POS_X / lanes_a_row, UNIT_POS_X % lanes_a_row);
+    let (lane_row, lane_four) = (UNIT_POS_X / LANES_A_ROW, UNIT_POS_X % LANES_A_ROW);
     let row = row0 + UNIT_POS_Y * 16 + lane_row;
     let lane_region = region + lane_row * SCORE_PITCH + lane_four;
     let first = first_visible[row as usize];
@@ -232,7 +229,7 @@ pub(crate) fn attend(
     for index in 0..n_tiles {
         let tile = (CUBE_POS_Y - index) * QUERIES;
         sync_cube();
-        for i in range_stepped(UNIT_POS, comptime!(QUERIES * HEAD), comptime!(PLANES * plane)) {
+        for i in range_stepped(UNIT_POS, comptime!(QUERIES * HEAD), comptime!(PLANES * PLANE)) {
             let (key, eight) = (i / HEAD, i % HEAD);
             let from = (tile + key) * stride + eight;
             let to = (key * KEY_PITCH + eight) as usize;
@@ -267,8 +264,8 @@ pub(crate) fn attend(
         let mut above = f32::new(-1.0e30);
         #[unroll]
         for c in 0..n_fours {
-            let key = tile + (c * lanes_a_row + lane_four) * 4;
-            let mut values = scores[(lane_region + c * lanes_a_row) as usize];
+            let key = tile + (c * LANES_A_ROW + lane_four) * 4;
+            let mut values = scores[(lane_region + c * LANES_A_ROW) as usize];
             #[unroll]
             for e in 0..4u32 {
                 let is_seen = key + e >= first && key + e <= row;
@@ -279,9 +276,6 @@ pub(crate) fn attend(
             own[c as usize] = values;
         }
         above = max(above, plane_shuffle_xor(above, 1u32));
-        if comptime!(lanes_a_row > 2) {
-            above = max(above, plane_shuffle_xor(above, 2u32));
-        }
         let mut correction = 1.0f32;
         if index == 0 {
             largest = above;
@@ -299,12 +293,9 @@ pub(crate) fn attend(
                 weight.insert(e, value);
                 sum += value;
             }
-            weights[(lane_region + c * lanes_a_row) as usize] = Four::<f16>::cast_from(weight);
+            weights[(lane_region + c * LANES_A_ROW) as usize] = Four::<f16>::cast_from(weight);
         }
         sum += plane_shuffle_xor(sum, 1u32);
-        if comptime!(lanes_a_row > 2) {
-            sum += plane_shuffle_xor(sum, 2u32);
-        }
         total = total * correction + sum;
         if plane_any(correction < 1.0f32) {
             sync_plane();
@@ -317,7 +308,7 @@ pub(crate) fn attend(
             sync_plane();
             #[unroll]
             for c in 0..n_fours {
-                let at = (lane_region + c * lanes_a_row) as usize;
+                let at = (lane_region + c * LANES_A_ROW) as usize;
                 let corrected = scores[at] * Four::<f32>::new(correction);
                 scores[at] = corrected;
             }
@@ -365,8 +356,8 @@ pub(crate) fn attend(
     let factor = Four::<f32>::new(1.0f32 / total);
     #[unroll]
     for c in 0..n_fours {
-        let values = scores[(lane_region + c * lanes_a_row) as usize] * factor;
-        let at = (row * n_heads + head) * SCORES + c * lanes_a_row + lane_four;
+        let values = scores[(lane_region + c * LANES_A_ROW) as usize] * factor;
+        let at = (row * n_heads + head) * SCORES + c * LANES_A_ROW + lane_four;
         out[at as usize] = Four::<f16>::cast_from(values);
     }
 }
