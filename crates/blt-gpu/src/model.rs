@@ -216,15 +216,16 @@ impl Model {
     pub(crate) fn settle(&self) -> Result<Path, String> {
         let best = self.path.get();
         if best != Path::PLAIN {
-            let found = self.guarded(|| self.compute_sample());
+            let n = (self.capacity / 2).min(self.config.window().min(1024) + 100);
+            let found = self.guarded(|| self.compute_sample(n));
             self.path.set(Path::PLAIN);
-            let expected = self.guarded(|| self.compute_sample())?;
+            let expected = self.guarded(|| self.compute_sample(n))?;
             match found.and_then(|found| agree(&found, &expected)) {
                 Ok(()) => self.path.set(best),
                 Err(reason) => tracing::warn!("the cooperative matrices of {} are left aside: {reason}", self.name),
             }
         } else {
-            self.guarded(|| self.compute_sample())?;
+            self.guarded(|| self.compute_sample(1))?;
         }
         if let Some(profile) = &self.profile {
             profile.lock().unwrap_or_else(PoisonError::into_inner).clear();
@@ -232,10 +233,9 @@ impl Model {
         Ok(self.path.get())
     }
 
-    /// Entropies and norms of two documents that are longer than a tile of keys, and as far as the room goes than the window.
-    fn compute_sample(&self) -> Result<[Vec<f32>; 2], String> {
+    /// Entropies and norms of two documents of `n` tokens.
+    fn compute_sample(&self, n: usize) -> Result<[Vec<f32>; 2], String> {
         let mut visibility = Visibility::new(&self.config);
-        let n = (self.capacity / 2).min(self.config.window().min(1024) + 100);
         let tokens: Vec<u16> = (0..n).map(|i| (4 + i * i % 61 % (self.config.vocab_size - 4)) as u16).collect();
         let first_visible = visibility.read(&tokens);
         let piece = Piece { tokens, position: 0, n_kept: 0, first_visible };
