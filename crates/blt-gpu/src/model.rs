@@ -216,7 +216,7 @@ impl Model {
     pub(crate) fn settle(&self) -> Result<Path, String> {
         let best = self.path.get();
         if best != Path::PLAIN {
-            let n = (self.capacity / 2).min(self.config.window().min(1024) + 100);
+            let n = (self.capacity / 3).min(self.config.window().min(1024) + 100);
             let found = self.guarded(|| self.compute_sample(n));
             self.path.set(Path::PLAIN);
             let expected = self.guarded(|| self.compute_sample(n))?;
