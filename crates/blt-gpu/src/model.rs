@@ -625,17 +625,17 @@ impl Model {
     }
 
     /// Sums of the states of the rows of each range, `[ranges, dim]`.
-    pub(crate) fn sum_states(&self, states: &Buffer, ranges: &[u32]) -> Result<Vec<f32>, String> {
+    pub(crate) fn start_sums(&self, states: &Buffer, ranges: &[u32]) -> Option<Reading<'_>> {
         match self.float {
             FloatType::F32 => self.sum_ranges::<f32>(states, ranges),
             FloatType::F16 => self.sum_ranges::<f16>(states, ranges),
         }
     }
 
-    fn sum_ranges<F: Float>(&self, states: &Buffer, ranges: &[u32]) -> Result<Vec<f32>, String> {
+    fn sum_ranges<F: Float>(&self, states: &Buffer, ranges: &[u32]) -> Option<Reading<'_>> {
         let n = ranges.len() / 2;
         if n == 0 {
-            return Ok(Vec::new());
+            return None;
         }
         let dim = self.config.dim;
         let n_bytes = n * dim * 4;
@@ -655,8 +655,7 @@ impl Model {
                 dim as u32,
             );
         }
-        let bytes = self.client.read_one(sums.handle).map_err(|error| brief(&error))?;
-        Ok(floats(&bytes))
+        Some(Box::pin(self.client.read_async(vec![sums.handle])))
     }
 
     /// What `compute` gives; a panic of the runtime is an error.

@@ -60,6 +60,19 @@ pub(crate) struct SumJob {
     pub(crate) reply: SyncSender<Result<Vec<f32>, String>>,
 }
 
+/// What the adapter has to do, in its order.
+enum Running<'a> {
+    Step(Step<'a>),
+    Sums(Sums<'a>),
+}
+
+/// Sums of one step's states.
+struct Sums<'a> {
+    jobs: Vec<SumJob>,
+    /// None when there are no ranges.
+    reading: Option<Reading<'a>>,
+}
+
 /// A step on the adapter.
 struct Step<'a> {
     jobs: Vec<(Job, usize, Option<Slot>)>,
@@ -67,11 +80,13 @@ struct Step<'a> {
     reading: Reading<'a>,
 }
 
-/// Does what is asked for until nobody can ask any more. Two steps are under way at most: one that computes, one behind it.
+/// Does what is asked for until nobody can ask any more. Two steps are under way at most, one that computes and one behind it;
+/// sums wait behind them without keeping the next step from being prepared.
 pub(crate) fn work(model: &Model, requests: &Receiver<Request>) {
     let mut waiting: VecDeque<Job> = VecDeque::new();
-    let mut running: VecDeque<Step<'_>> = VecDeque::new();
+    let mut running: VecDeque<Running<'_>> = VecDeque::new();
     loop {
+        let is_idle = waiting.is_empty() && running.is_empty();
         let mut sums = Vec::new();
         let mut take = |request| match request {
             Request::Piece(job) => waiting.push_back(job),
@@ -81,20 +96,22 @@ pub(crate) fn work(model: &Model, requests: &Receiver<Request>) {
                 let _ = reply.send(model.guarded(|| model.read_states(&states.buffer, states.row, states.n)));
             }
         };
-        requests.try_iter().for_each(&mut take);
-        sum(model, sums);
-        if !waiting.is_empty() && (running.is_empty() || running.len() == 1 && fills(model, &waiting)) {
-            running.extend(start(model, take_front(model.capacity, &mut waiting)));
-        } else if let Some(step) = running.pop_front() {
-            finish(model, step);
-        } else {
+        if is_idle {
             match requests.recv() {
-                Ok(Request::Piece(job)) => waiting.push_back(job),
-                Ok(Request::Sum(job)) => sum(model, vec![job]),
-                Ok(Request::Read(states, reply)) => {
-                    let _ = reply.send(model.guarded(|| model.read_states(&states.buffer, states.row, states.n)));
-                }
+                Ok(request) => take(request),
                 Err(_) => return,
+            }
+        }
+        requests.try_iter().for_each(&mut take);
+        start_sums(model, sums, &mut running);
+        let n_steps = running.iter().filter(|running| matches!(running, Running::Step(_))).count();
+        if !waiting.is_empty() && (n_steps == 0 || n_steps == 1 && fills(model, &waiting)) {
+            running.extend(start(model, take_front(model.capacity, &mut waiting)).map(Running::Step));
+        } else {
+            match running.pop_front() {
+                Some(Running::Step(step)) => finish(model, step),
+                Some(Running::Sums(sums)) => finish_sums(model, sums),
+                None => {}
             }
         }
     }
@@ -176,23 +193,37 @@ fn finish(model: &Model, step: Step<'_>) {
     }
 }
 
-/// Answers sums, those of one step's states together.
-fn sum(model: &Model, mut jobs: Vec<SumJob>) {
+/// Starts sums, those of one step's states together.
+fn start_sums<'a>(model: &'a Model, mut jobs: Vec<SumJob>, running: &mut VecDeque<Running<'a>>) {
     while let Some(first) = jobs.first() {
         let buffer = first.states.buffer.clone();
         let (together, others): (Vec<_>, Vec<_>) =
             jobs.into_iter().partition(|job| Arc::ptr_eq(&job.states.buffer, &buffer));
         jobs = others;
         let ranges: Vec<u32> = together.iter().flat_map(ranges).collect();
-        let sums = model.guarded(|| model.sum_states(&buffer, &ranges));
-        let n_ranges: usize = together.iter().map(|job| job.ends.len()).sum();
-        let width = sums.as_ref().map_or(0, |sums| sums.len() / n_ranges.max(1));
-        let mut rest = sums.as_deref().map_err(Clone::clone);
-        for job in together {
-            let own = rest.clone().map(|sums| sums[..job.ends.len() * width].to_vec());
-            rest = rest.map(|sums| &sums[job.ends.len() * width..]);
-            let _ = job.reply.send(own);
+        match model.guarded(|| Ok(model.start_sums(&buffer, &ranges))) {
+            Ok(reading) => running.push_back(Running::Sums(Sums { jobs: together, reading })),
+            Err(error) => together.into_iter().for_each(|job| drop(job.reply.send(Err(error.clone())))),
         }
+    }
+}
+
+/// Waits for sums and answers with them.
+fn finish_sums(model: &Model, Sums { jobs, reading }: Sums<'_>) {
+    let sums = model.guarded(|| match reading {
+        Some(reading) => {
+            let bytes = cubecl::future::block_on(reading).map_err(|error| brief(&error))?;
+            Ok(floats(&bytes[0]))
+        }
+        None => Ok(Vec::new()),
+    });
+    let n_ranges: usize = jobs.iter().map(|job| job.ends.len()).sum();
+    let width = sums.as_ref().map_or(0, |sums| sums.len() / n_ranges.max(1));
+    let mut rest = sums.as_deref().map_err(Clone::clone);
+    for job in jobs {
+        let own = rest.clone().map(|sums| sums[..job.ends.len() * width].to_vec());
+        rest = rest.map(|sums| &sums[job.ends.len() * width..]);
+        let _ = job.reply.send(own);
     }
 }
 
