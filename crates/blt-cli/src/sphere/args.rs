@@ -218,15 +218,15 @@ pub(crate) struct FillArgs {
     /// Radius of the rim [default: that of the scale]
     #[arg(long, value_name = "R", help_heading = "Radii")]
     pub(crate) max_radius: Option<f64>,
-    /// How volume grows with the radius
-    #[arg(long, value_name = "G", default_value_t = 3.0, help_heading = "Radii")]
-    pub(crate) volume_exponent: f64,
+    /// How volume grows with the radius [default: 3]
+    #[arg(long, value_name = "G", help_heading = "Radii")]
+    pub(crate) volume_exponent: Option<f64>,
     /// Number of shells [default: 256, for `thrml` 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Radii")]
     pub(crate) shells: Option<u32>,
-    /// Where the bounds of shells lie
-    #[arg(long, value_enum, default_value = "volume", help_heading = "Radii")]
-    pub(crate) shell_spacing: SpacingArg,
+    /// Where the bounds of shells lie [default: volume]
+    #[arg(long, value_enum, help_heading = "Radii")]
+    pub(crate) shell_spacing: Option<SpacingArg>,
 
     /// Which three numbers of an embedding give its direction [default: pca]
     #[arg(long, value_enum, conflicts_with = "chart_from", help_heading = "Directions")]
