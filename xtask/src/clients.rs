@@ -1,5 +1,5 @@
-//! What we write, read by the libraries that users have; and the Hub's Python clients and ours on one hub and one cache. They are
-//! installed into a virtual environment of their own below the target folder.
+//! What we write, read by the libraries that users have; the Hub's Python clients and ours on one hub and one cache; and runs that
+//! are killed, counted by a script of its own. All are installed into a virtual environment below the target folder.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::{cargo, root, say};
 /// What is installed, by pip's lists.
 const REQUIREMENTS: &[&str] = &["tests/outputs/requirements.txt", "tests/hub/requirements.txt"];
 
-/// Writes the samples in every form and has every client read them; then the clients of the Hub.
+/// Writes the samples in every form and has every client read them; then the clients of the Hub, and runs that are killed.
 pub(crate) fn run() -> Result<(), String> {
     let target = target_folder()?;
     let folder = target.join("clients");
@@ -23,14 +23,16 @@ pub(crate) fn run() -> Result<(), String> {
     }
     let (samples, outputs) = (text(&samples)?, text(&outputs)?);
     cargo(&["run", "--quiet", "-p", "blt-output", "--example", "sample_outputs", "--", samples, outputs])?;
-    cargo(&["build", "--quiet", "-p", "blt-hub-stub"])?;
+    cargo(&["build", "--quiet", "-p", "blt-hub-stub", "-p", "blt-cli"])?;
     cargo(&["build", "--quiet", "-p", "blt-hf", "--example", "fetch"])?;
     let program = |name: &str| target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let (stub, fetch, hub) = (program("blt-hub-stub"), program("examples/fetch"), folder.join("hub"));
+    let cli = program("blt-cli");
     let scripts: &[&[&str]] = &[
         &["tests/outputs/clients.py", samples, outputs],
         &["tests/outputs/jax_processes.py", outputs],
         &["tests/hub/clients.py", text(&stub)?, text(&fetch)?, text(&hub)?],
+        &["tests/interruptions/kill.py", text(&cli)?],
     ];
     scripts.iter().try_for_each(|script| started(Command::new(&python).args(*script)))
 }

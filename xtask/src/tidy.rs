@@ -73,7 +73,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("blt-testkit", &[]),
     ("blt-hub-stub", &[]),
-    ("blt-bench", &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-mini", "blt-model", "blt-patcher"]),
+    (
+        "blt-bench",
+        &[
+            "blt-checkpoint",
+            "blt-core",
+            "blt-cpu",
+            "blt-cuda",
+            "blt-dataset",
+            "blt-ingest",
+            "blt-mini",
+            "blt-model",
+            "blt-output",
+            "blt-patcher",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
