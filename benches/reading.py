@@ -36,7 +36,8 @@ print(json.dumps({"n_rows": n_rows, "n_bytes": n_bytes, "seconds": time.monotoni
 def write(path, n_groups, n_bytes):
     """Documents of a log-normal length, mean 4,000 bytes, of one text; written a batch at a time."""
     text = (ROOT / "samples/prose/lighthouse.txt").read_text()
-    text = "".join(c for c in text if c.isascii()) * 100
+    text = "".join(c for c in text if c.isascii())
+    text *= 1 + (1 << 20) // len(text)
     draw = random.Random(7)
     n_rows = n_bytes // 4000
     lengths = [min(max(int(draw.lognormvariate(7.574, 1.2)), 1), 1 << 19) for _ in range(n_rows)]

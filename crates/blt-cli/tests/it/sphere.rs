@@ -183,7 +183,10 @@ fn options_that_have_no_effect_are_refused() {
         (&["fill", "x", "--scale", "large", "--min-radius", "1", "--max-radius", "2"], "`--scale` has no effect"),
         (&["fill", "x", "--compat", "seed-v0.7", "--shell-spacing", "volume"], "`--shell-spacing` has no effect"),
         (&["fill", "x", "--compat", "seed-v0.7", "--volume-exponent", "2"], "`--volume-exponent` has no effect"),
-        (&["fill", "x", "--compat", "seed-v0.7", "--method", "thrml", "--min-radius", "9"], "`--min-radius` has no effect"),
+        (
+            &["fill", "x", "--compat", "seed-v0.7", "--method", "thrml", "--min-radius", "9"],
+            "`--min-radius` has no effect",
+        ),
         (&["fill", "x", "--together", "a/b"], "is no name of a file"),
         (&["fill", "/nowhere/x.safetensors"], "none of the inputs could be placed"),
         (&["fill", "x", "--chart-from", "/nowhere"], "cannot use the chart"),
