@@ -1,12 +1,24 @@
 //! Writing a sidecar while its source is being read, or of several sources, one after another.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use blt_core::{Modality, Origin, Patch, Rect, View, ViewData};
 use rusqlite::{Connection, params};
 
 use crate::read::SidecarError;
 use crate::schema::{APPLICATION_ID, INDICES, SCHEMA, SCHEMA_VERSION};
+
+/// Leaves that are inserted by one statement: SQLite then looks for their place once.
+const LEAVES_AT_ONCE: usize = 64;
+const LEAF_COLUMNS: usize = 8;
+static INSERT_LEAF: LazyLock<String> = LazyLock::new(|| insert_leaves(1));
+static INSERT_LEAVES: LazyLock<String> = LazyLock::new(|| insert_leaves(LEAVES_AT_ONCE));
+
+fn insert_leaves(n: usize) -> String {
+    let row = format!("({})", ["?"; LEAF_COLUMNS].join(", "));
+    format!("INSERT INTO leaf VALUES {}", vec![row; n].join(", "))
+}
 
 /// What is known of a source once all of it has been read.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +51,8 @@ pub struct SidecarWriter {
     view: Option<OpenView>,
     /// Of the current source.
     views: Vec<i64>,
+    /// Leaves that are not in the database yet.
+    leaves: Vec<LeafRow>,
     tensor_byte: u64,
     tensor_row: u64,
 }
@@ -70,6 +84,7 @@ impl SidecarWriter {
             next_edge: 1,
             view: None,
             views: Vec::new(),
+            leaves: Vec::with_capacity(LEAVES_AT_ONCE),
             tensor_byte: 0,
             tensor_row: 0,
         })
@@ -185,20 +200,38 @@ impl SidecarWriter {
         let view = self.view.as_mut().expect("a view was begun");
         assert_eq!(patch.range.start, view.n_bytes, "leaves tile their view");
         let branch = view.branch_at(patch.range.start);
-        self.connection.prepare_cached("INSERT INTO leaf VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-            params![
-                view.id,
-                patch.range.start as i64,
-                patch.range.len() as i64,
-                view.n_leaves as i64,
-                branch,
-                f64::from(patch.entropy),
-                f64::from(patch.prominence),
-                f64::from(patch.coherence),
-            ],
-        )?;
+        self.leaves.push(LeafRow {
+            view: view.id,
+            start: patch.range.start as i64,
+            n_bytes: patch.range.len() as i64,
+            ordinal: view.n_leaves as i64,
+            branch,
+            signals: [patch.entropy, patch.prominence, patch.coherence].map(f64::from),
+        });
         view.n_bytes = patch.range.end;
         view.n_leaves += 1;
+        if self.leaves.len() == LEAVES_AT_ONCE { self.insert_leaves() } else { Ok(()) }
+    }
+
+    fn insert_leaves(&mut self) -> Result<(), SidecarError> {
+        let (sql, n) = match self.leaves.len() {
+            LEAVES_AT_ONCE => (&*INSERT_LEAVES, LEAVES_AT_ONCE),
+            _ => (&*INSERT_LEAF, 1),
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for rows in self.leaves.chunks(n) {
+            for (first, row) in (1..).step_by(LEAF_COLUMNS).zip(rows) {
+                let integers = [row.view, row.start, row.n_bytes, row.ordinal, row.branch];
+                for (column, value) in (first..).zip(integers) {
+                    statement.raw_bind_parameter(column, value)?;
+                }
+                for (column, value) in (first + integers.len()..).zip(row.signals) {
+                    statement.raw_bind_parameter(column, value)?;
+                }
+            }
+            statement.raw_execute()?;
+        }
+        self.leaves.clear();
         Ok(())
     }
 
@@ -260,6 +293,7 @@ impl SidecarWriter {
     }
 
     fn end_view(&mut self) -> Result<(), SidecarError> {
+        self.insert_leaves()?;
         let Some(view) = self.view.take() else { return Ok(()) };
         let source_end = view.preserves_source.then_some(view.n_bytes as i64);
         let sql = "UPDATE branch SET byte_end = ?2, source_start = coalesce(?3, source_start),
@@ -289,6 +323,18 @@ fn create(path: &Path) -> Result<Connection, SidecarError> {
          BEGIN; {SCHEMA}"
     ))?;
     Ok(connection)
+}
+
+/// A leaf as it stands in its table.
+#[derive(Debug)]
+struct LeafRow {
+    view: i64,
+    start: i64,
+    n_bytes: i64,
+    ordinal: i64,
+    branch: i64,
+    /// Entropy, prominence, coherence.
+    signals: [f64; 3],
 }
 
 /// A branch but for its place in the source.
