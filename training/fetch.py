@@ -46,8 +46,8 @@ def run(*command, cwd=None):
         raise Missing(f"there is no `{command[0]}` here") from None
     if done.returncode != 0:
         lines = [line for line in done.stdout.splitlines() if line.strip()] or ["nothing"]
-        told = [line for line in lines if line.startswith(("E:", "ERROR", "error", "npm error"))] or lines[-1:]
-        raise Missing(f"`{command[0]}` said: {told[0].strip()}")
+        told = [line for line in lines if line.startswith(("E:", "ERROR", "error", "npm error"))] or lines
+        raise Missing(f"`{pathlib.Path(command[0]).name}` said: " + "; ".join(line.strip()[:120] for line in told[:3]))
 
 
 def download(row, into):
@@ -58,7 +58,7 @@ def download(row, into):
     elif row["registry"] == "debsrc":
         run("apt-get", "source", "--download-only", *AS_ROOT, f"{name}={version}", cwd=into)
     elif row["registry"] == "npm":
-        run("npm", "pack", "--silent", f"{name}@{version}", cwd=into)
+        run("npm", "pack", "--loglevel=error", f"{name}@{version}", cwd=into)
     elif row["registry"] == "pypi":
         kind = ["--no-binary", ":all:"] if row["archive"].endswith(".tar.gz") else ["--only-binary", ":all:", "--python-version", "3.11"]
         run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", *kind, "-d", str(into), f"{name}=={version}")
@@ -120,7 +120,6 @@ def main(root):
                 print(title, flush=True)
         except Missing as why:
             missing.append(f"{title}: {why}")
-            print(f"MISSING {missing[-1]}", file=sys.stderr, flush=True)
     if missing:
         raise SystemExit(f"{len(missing)} of {len(rows)} packages are missing:\n" + "\n".join(missing))
     print(f"all {len(rows)} packages are there, their hashes as recorded")
