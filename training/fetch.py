@@ -4,7 +4,8 @@
     fetch.py DIR            archives go to DIR/archives, their files to DIR/packages/REGISTRY/NAME
 
 Registries: `deb` and `debsrc` (apt-get of Debian 12; `debsrc` needs a deb-src line), `pypi` (pip), `npm`, `crates`
-(cargo). An archive that is already there and has the right hash is not fetched again. Nothing of a package is run.
+(cargo). An archive that is already there and has the right hash is not fetched again. Nothing of a package is run, but for the
+setup script of a source archive on PyPI, which pip asks for its metadata.
 
 A package that a registry does not serve any more, or serves with other bytes, does not stop the others: what is
 missing is listed at the end, one line a package, and the exit code is 1. An archive of that name and hash from
@@ -39,7 +40,7 @@ class Missing(Exception):
 
 
 def run(*command, cwd=None):
-    """Runs a registry's client quietly; what it said last is the reason when it fails."""
+    """Runs a registry's client quietly; what it said of errors is the reason when it fails."""
     try:
         done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
     except FileNotFoundError:
