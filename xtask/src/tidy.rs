@@ -50,6 +50,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
     ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
+    ("blt-render", &["blt-corpus", "blt-sphere"]),
     ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
@@ -67,6 +68,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-model",
             "blt-output",
             "blt-patcher",
+            "blt-render",
             "blt-sidecar",
             "blt-sphere",
         ],

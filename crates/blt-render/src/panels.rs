@@ -1,0 +1,137 @@
+//! The panels beside the sphere: shells, spectrum, and radii against signals.
+
+use crate::axis::{Axis, Spacing};
+use crate::drawing::{Anchor, Drawing, Ink};
+use crate::picture::Picture;
+use crate::scale::ColourBy;
+
+pub(crate) const WIDTH: f64 = 560.0;
+pub(crate) const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 62.0;
+const TOP: f64 = 34.0;
+const PLOT_WIDTH: f64 = WIDTH - LEFT - 14.0;
+const PLOT_HEIGHT: f64 = HEIGHT - TOP - 44.0;
+
+/// A plot's place in its panel, and its axes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plot {
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+}
+
+impl Plot {
+    /// Left, top, width and height of the plot in its panel.
+    pub(crate) const AREA: [f64; 4] = [LEFT, TOP, PLOT_WIDTH, PLOT_HEIGHT];
+
+    pub(crate) fn place(&self, x: f64, y: f64) -> (f64, f64) {
+        (LEFT + PLOT_WIDTH * self.x.part(x), TOP + PLOT_HEIGHT * (1.0 - self.y.part(y)))
+    }
+
+    /// Grid, ticks, labels and title.
+    fn frame(&self, title: &str) -> Drawing {
+        let mut drawing = Drawing::new(WIDTH, HEIGHT);
+        let (right, bottom) = (LEFT + PLOT_WIDTH, TOP + PLOT_HEIGHT);
+        drawing.text((LEFT, 20.0), 14.0, Ink::Text, Anchor::Start, title);
+        for (value, name) in self.y.ticks(5) {
+            let y = TOP + PLOT_HEIGHT * (1.0 - self.y.part(value));
+            drawing.line(vec![(LEFT, y), (right, y)], 1.0, Ink::Faint);
+            drawing.text((LEFT - 6.0, y + 4.0), 11.0, Ink::Muted, Anchor::End, name);
+        }
+        for (value, name) in self.x.ticks(7) {
+            let x = LEFT + PLOT_WIDTH * self.x.part(value);
+            drawing.line(vec![(x, bottom), (x, bottom + 4.0)], 1.0, Ink::Muted);
+            drawing.text((x, bottom + 16.0), 11.0, Ink::Muted, Anchor::Middle, name);
+        }
+        drawing.line(vec![(LEFT, bottom), (right, bottom)], 1.0, Ink::Muted);
+        drawing.text((LEFT + PLOT_WIDTH / 2.0, bottom + 34.0), 12.0, Ink::Muted, Anchor::Middle, self.x.label.clone());
+        drawing.upward_text((14.0, TOP + PLOT_HEIGHT / 2.0), 12.0, Ink::Muted, self.y.label.clone());
+        drawing
+    }
+
+    /// What the two inks of a plot mean, at its upper right.
+    fn key(drawing: &mut Drawing, accent: &str, second: &str) {
+        let right = LEFT + PLOT_WIDTH;
+        drawing.text((right, 20.0), 11.0, Ink::Second, Anchor::End, format!("- - {second}"));
+        // The font's letters are about half as wide as high.
+        let offset = 6.0 * (second.chars().count() + 6) as f64;
+        drawing.text((right - offset, 20.0), 11.0, Ink::Accent, Anchor::End, accent);
+    }
+}
+
+/// Patches in each shell, and how many an even filling of the volume would have.
+pub(crate) fn shells(picture: &Picture<'_>) -> Drawing {
+    let shells = &picture.shells;
+    let bars = &shells.bars;
+    let ends = bars.iter().flat_map(|bar| [bar.from, bar.to]);
+    let heights = bars.iter().flat_map(|bar| [bar.n_patches as f64, bar.even.unwrap_or(0.0)]);
+    let mut x = Axis::around(ends, if shells.by_radius { "radius" } else { "shell, from the core" });
+    if let (Some(first), Some(last)) = (bars.first(), bars.last()) {
+        (x.low, x.high) = (first.from, last.to);
+    }
+    let plot = Plot { x, y: Axis::from_zero(heights, "patches") };
+    let mut drawing = plot.frame("Patches in each shell");
+    for bar in bars {
+        let (left, top) = plot.place(bar.from, bar.n_patches as f64);
+        let (right, bottom) = plot.place(bar.to, 0.0);
+        let gap = if right - left > 3.0 { 0.5 } else { 0.0 };
+        let radii = if shells.by_radius { format!(", radius {:.1} to {:.1}", bar.from, bar.to) } else { String::new() };
+        let title = format!("{}{radii}: {} patches", bar.name(), bar.n_patches);
+        drawing.bar([left + gap, top, right - left - 2.0 * gap, bottom - top], Ink::Accent, title);
+    }
+    let even: Vec<(f64, f64)> = bars
+        .iter()
+        .filter_map(|bar| bar.even.map(|even| [plot.place(bar.from, even), plot.place(bar.to, even)]))
+        .flatten()
+        .collect();
+    if !even.is_empty() {
+        drawing.dashes(even, 1.5, Ink::Second);
+        Plot::key(&mut drawing, "patches", "evenly by volume");
+    }
+    drawing
+}
+
+/// Power by degree, and that of points at random.
+pub(crate) fn spectrum(picture: &Picture<'_>) -> Drawing {
+    let power = &picture.spectrum.power;
+    let noise = picture.spectrum.shot_noise;
+    let degrees = 1..power.len();
+    let mut x = Axis::around(degrees.clone().map(|l| l as f64), "degree l (180° / l is about the angular size)");
+    x.low = x.low.min(0.5);
+    let y = Axis::logarithmic(power.iter().skip(1).copied().chain([noise]), "power C_l");
+    let plot = Plot { x, y };
+    let mut drawing = plot.frame("Power by angular scale");
+    if noise > 0.0 {
+        let (left, y) = plot.place(plot.x.low, noise);
+        drawing.dashes(vec![(left, y), (plot.place(plot.x.high, noise).0, y)], 1.5, Ink::Second);
+        Plot::key(&mut drawing, "C_l", "points at random");
+    }
+    let places: Vec<(usize, (f64, f64))> =
+        degrees.filter(|&l| power[l] > 0.0).map(|l| (l, plot.place(l as f64, power[l]))).collect();
+    drawing.line(places.iter().map(|&(_, place)| place).collect(), 1.5, Ink::Accent);
+    for (l, place) in places {
+        let ratio = if noise > 0.0 {
+            format!(", {:.2} times that of points at random", power[l] / noise)
+        } else {
+            String::new()
+        };
+        drawing.dot(place, 3.2, Ink::Accent, format!("l = {l}: C_l = {:.4e}{ratio}", power[l]));
+    }
+    drawing
+}
+
+/// The axes on which radii are shown against a signal, when patches have it; signals over orders of magnitude by their logarithms.
+pub(crate) fn radius_against(picture: &Picture<'_>, by: ColourBy) -> Option<Plot> {
+    picture.shades_of(by)?;
+    let values = || picture.chosen.iter().filter_map(|&i| by.value(picture.placed, i as usize));
+    let x = Axis::around(values(), by.label());
+    let least = values().fold(f64::INFINITY, f64::min);
+    let x = if least > 0.0 && x.high > 200.0 * least { Axis::logarithmic(values(), by.label()) } else { x };
+    let radii = picture.chosen.iter().map(|&i| picture.placed.radii[i as usize]);
+    Some(Plot { x, y: Axis::around(radii, "radius") })
+}
+
+/// The panel of [`radius_against`] without its points.
+pub(crate) fn frame_of_radii(plot: &Plot, by: ColourBy) -> Drawing {
+    let log = if plot.x.spacing == Spacing::Logarithmic { ", logarithmic" } else { "" };
+    plot.frame(&format!("Radius against {}{log}", by.name()))
+}
