@@ -14,6 +14,8 @@ pub(crate) struct Axis {
     pub(crate) high: f64,
     pub(crate) spacing: Spacing,
     pub(crate) label: String,
+    /// Ticks in place of round numbers.
+    pub(crate) own_ticks: Vec<(f64, String)>,
 }
 
 impl Axis {
@@ -21,32 +23,49 @@ impl Axis {
     pub(crate) fn around(values: impl Iterator<Item = f64>, label: &str) -> Self {
         let (low, high) = ends(values).unwrap_or((0.0, 1.0));
         let room = if high > low { 0.03 * (high - low) } else { 0.5 * high.abs().max(1.0) };
-        Self { low: low - room, high: high + room, spacing: Spacing::Linear, label: label.to_owned() }
+        Self {
+            low: low - room,
+            high: high + room,
+            spacing: Spacing::Linear,
+            label: label.to_owned(),
+            own_ticks: Vec::new(),
+        }
     }
 
     /// The linear axis from 0 to a little above all of `values`.
     pub(crate) fn from_zero(values: impl Iterator<Item = f64>, label: &str) -> Self {
         let high = ends(values).map_or(0.0, |(_, high)| high);
         let high = if high > 0.0 { 1.06 * high } else { 1.0 };
-        Self { low: 0.0, high, spacing: Spacing::Linear, label: label.to_owned() }
+        Self { low: 0.0, high, spacing: Spacing::Linear, label: label.to_owned(), own_ticks: Vec::new() }
     }
 
     /// The logarithmic axis that all of `values` above 0 lie on.
     pub(crate) fn logarithmic(values: impl Iterator<Item = f64>, label: &str) -> Self {
         let (low, high) = ends(values.filter(|&value| value > 0.0)).unwrap_or((1.0, 10.0));
-        Self { low: low / 1.5, high: high * 1.5, spacing: Spacing::Logarithmic, label: label.to_owned() }
+        Self {
+            low: low / 1.5,
+            high: high * 1.5,
+            spacing: Spacing::Logarithmic,
+            label: label.to_owned(),
+            own_ticks: Vec::new(),
+        }
     }
 
     /// Where `value` lies, from 0 at the low end to 1 at the high one.
     pub(crate) fn part(&self, value: f64) -> f64 {
         match self.spacing {
             Spacing::Linear => (value - self.low) / (self.high - self.low),
+            // What has no logarithm lies at the low end.
+            Spacing::Logarithmic if value <= 0.0 => 0.0,
             Spacing::Logarithmic => (value.ln() - self.low.ln()) / (self.high.ln() - self.low.ln()),
         }
     }
 
-    /// Round numbers on the axis with what they are called, about `n` of them.
+    /// Its own ticks, or else round numbers on the axis with what they are called, about `n` of them.
     pub(crate) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
+        if !self.own_ticks.is_empty() {
+            return self.own_ticks.clone();
+        }
         match self.spacing {
             Spacing::Linear => linear_ticks(self.low, self.high, n),
             Spacing::Logarithmic => {
@@ -74,7 +93,8 @@ fn linear_ticks(low: f64, high: f64, n: usize) -> Vec<(f64, String)> {
     let rough = (high - low) / n.max(1) as f64;
     let power = rough.log10().floor();
     let unit = 10f64.powf(power);
-    let step = [1.0, 2.0, 5.0, 10.0].map(|m| m * unit).into_iter().find(|&step| step >= rough).unwrap_or(10.0 * unit);
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|m| m * unit).into_iter().find(|&step| step >= 0.75 * rough).unwrap_or(10.0 * unit);
     let decimals = (-(step.log10() + 1e-9).floor()).max(0.0) as usize;
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
     (first..=last).map(|i| i as f64 * step).map(|value| (value, number(value, decimals))).collect()
@@ -103,11 +123,13 @@ mod tests {
 
     #[test]
     fn ticks_are_round_numbers_within_the_axis() {
-        let axis = Axis { low: 31.0, high: 513.0, spacing: Spacing::Linear, label: String::new() };
+        let axis =
+            Axis { low: 31.0, high: 513.0, spacing: Spacing::Linear, label: String::new(), own_ticks: Vec::new() };
         assert_eq!(names(&axis, 5), ["100", "200", "300", "400", "500"]);
-        let axis = Axis { low: 0.0, high: 0.23, spacing: Spacing::Linear, label: String::new() };
+        let axis = Axis { low: 0.0, high: 0.23, spacing: Spacing::Linear, label: String::new(), own_ticks: Vec::new() };
         assert_eq!(names(&axis, 5), ["0.00", "0.05", "0.10", "0.15", "0.20"]);
-        let axis = Axis { low: 0.02, high: 2e6, spacing: Spacing::Logarithmic, label: String::new() };
+        let axis =
+            Axis { low: 0.02, high: 2e6, spacing: Spacing::Logarithmic, label: String::new(), own_ticks: Vec::new() };
         assert_eq!(names(&axis, 9), ["0.1", "1", "10", "100", "1000", "10000", "1e5", "1e6"]);
         for n in 1..12 {
             assert!(axis.ticks(n).iter().all(|&(x, _)| (0.0..=1.0).contains(&axis.part(x))));

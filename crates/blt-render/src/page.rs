@@ -121,7 +121,7 @@ impl Picture<'_> {
             "rim": self.rim(),
             "zoneAngle": self.zone_angle(),
             "plots": plots,
-            "shells": self.shells.bars.iter().map(|bar| json!([bar.from, bar.to, bar.n_patches])).collect::<Vec<Value>>(),
+            "shells": self.shells.bars.iter().map(|bar| json!([bar.shells.0, bar.shells.1, bar.n_patches])).collect::<Vec<Value>>(),
             "spectrum": {"c_l": self.spectrum.power, "shot_noise": self.spectrum.shot_noise},
             "maxPatchBytes": MAX_PATCH_BYTES,
         })

@@ -4,6 +4,7 @@ use crate::axis::{Axis, Spacing};
 use crate::drawing::{Anchor, Drawing, Ink};
 use crate::picture::Picture;
 use crate::scale::ColourBy;
+use crate::shells::ShellBar;
 
 pub(crate) const WIDTH: f64 = 560.0;
 pub(crate) const HEIGHT: f64 = 300.0;
@@ -58,29 +59,44 @@ impl Plot {
     }
 }
 
-/// Patches in each shell, and how many an even filling of the volume would have.
+/// Patches in each shell, and how many an even filling of the volume would have. Shells are equally wide here: most of a ball's
+/// volume, and often most patches, lie in a thin rim.
 pub(crate) fn shells(picture: &Picture<'_>) -> Drawing {
-    let shells = &picture.shells;
-    let bars = &shells.bars;
-    let ends = bars.iter().flat_map(|bar| [bar.from, bar.to]);
-    let heights = bars.iter().flat_map(|bar| [bar.n_patches as f64, bar.even.unwrap_or(0.0)]);
-    let mut x = Axis::around(ends, if shells.by_radius { "radius" } else { "shell, from the core" });
-    if let (Some(first), Some(last)) = (bars.first(), bars.last()) {
-        (x.low, x.high) = (first.from, last.to);
+    const TICKS: usize = 4;
+    let bars = &picture.shells.bars;
+    let counts = || bars.iter().map(|bar| bar.n_patches as f64);
+    let (most, mean) = (counts().fold(0.0, f64::max), counts().sum::<f64>() / bars.len().max(1) as f64);
+    let heights = counts().chain(bars.iter().filter_map(|bar| bar.even));
+    let y = if most > 20.0 * mean {
+        // One patch is to be seen, too.
+        Axis::logarithmic(heights.chain([1.0]), "patches, logarithmic")
+    } else {
+        Axis::from_zero(heights, "patches")
+    };
+    let mut x = Axis::around([0.0, bars.len().max(1) as f64].into_iter(), "shell, from the core");
+    (x.low, x.high) = (0.0, bars.len().max(1) as f64);
+    if bars.len() > TICKS {
+        let at = |k: usize| (bars.len() - 1) * k / TICKS;
+        let name = |bar: &ShellBar| match bar.radii {
+            Some((from, _)) => format!("{} · r {from:.0}", bar.shells.0),
+            None => bar.shells.0.to_string(),
+        };
+        x.own_ticks = (0..=TICKS).map(|k| (at(k) as f64 + 0.5, name(&bars[at(k)]))).collect();
     }
-    let plot = Plot { x, y: Axis::from_zero(heights, "patches") };
+    let plot = Plot { x, y };
     let mut drawing = plot.frame("Patches in each shell");
-    for bar in bars {
-        let (left, top) = plot.place(bar.from, bar.n_patches as f64);
-        let (right, bottom) = plot.place(bar.to, 0.0);
+    for (k, bar) in bars.iter().enumerate().filter(|(_, bar)| bar.n_patches > 0) {
+        let (left, top) = plot.place(k as f64, bar.n_patches as f64);
+        let (right, bottom) = plot.place((k + 1) as f64, plot.y.low);
         let gap = if right - left > 3.0 { 0.5 } else { 0.0 };
-        let radii = if shells.by_radius { format!(", radius {:.1} to {:.1}", bar.from, bar.to) } else { String::new() };
+        let radii = bar.radii.map_or_else(String::new, |(from, to)| format!(", radius {from:.1} to {to:.1}"));
         let title = format!("{}{radii}: {} patches", bar.name(), bar.n_patches);
         drawing.bar([left + gap, top, right - left - 2.0 * gap, bottom - top], Ink::Accent, title);
     }
     let even: Vec<(f64, f64)> = bars
         .iter()
-        .filter_map(|bar| bar.even.map(|even| [plot.place(bar.from, even), plot.place(bar.to, even)]))
+        .enumerate()
+        .filter_map(|(k, bar)| bar.even.map(|even| [plot.place(k as f64, even), plot.place((k + 1) as f64, even)]))
         .flatten()
         .collect();
     if !even.is_empty() {

@@ -11,8 +11,6 @@ const MAX_BARS: i32 = 256;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Shells {
     pub(crate) bars: Vec<ShellBar>,
-    /// Whether bars lie between radii, and not between numbers of shells.
-    pub(crate) by_radius: bool,
 }
 
 /// One bar: a shell, or a few.
@@ -20,9 +18,8 @@ pub(crate) struct Shells {
 pub(crate) struct ShellBar {
     /// The first shell and the last.
     pub(crate) shells: (i32, i32),
-    /// Where it begins and ends: radii, or numbers of shells.
-    pub(crate) from: f64,
-    pub(crate) to: f64,
+    /// The radii between which they lie, where the file has them.
+    pub(crate) radii: Option<(f64, f64)>,
     pub(crate) n_patches: u64,
     /// The patches it would have if every part of the volume had equally many; when the file tells how volume grows.
     pub(crate) even: Option<f64>,
@@ -49,14 +46,11 @@ impl Shells {
         };
         let bar = |first: i32| {
             let end = first.saturating_add(per_bar).min(n_shells);
-            let (from, to) = match bounds {
-                Some(bounds) => (bounds[first as usize], bounds[end as usize]),
-                None => (f64::from(first), f64::from(end)),
-            };
+            let radii = bounds.map(|bounds| (bounds[first as usize], bounds[end as usize]));
             let n_patches = counts.range(first..end).map(|(_, n)| n).sum();
-            ShellBar { shells: (first, end - 1), from, to, n_patches, even: even(from, to) }
+            ShellBar { shells: (first, end - 1), radii, n_patches, even: radii.and_then(|(from, to)| even(from, to)) }
         };
-        Self { bars: (0..n_shells).step_by(per_bar as usize).map(bar).collect(), by_radius: bounds.is_some() }
+        Self { bars: (0..n_shells).step_by(per_bar as usize).map(bar).collect() }
     }
 }
 
@@ -65,5 +59,53 @@ impl ShellBar {
     pub(crate) fn name(&self) -> String {
         let (first, last) = self.shells;
         if first == last { format!("shell {first}") } else { format!("shells {first} to {last}") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placed(shells: Vec<i32>, shell_bounds: Option<Vec<f64>>) -> Placed {
+        let n = shells.len();
+        Placed {
+            radii: vec![1.0; n],
+            theta: vec![0.0; n],
+            phi: vec![0.0; n],
+            shells,
+            zones: vec![0; n],
+            shares: None,
+            shell_bounds,
+            prominence: vec![1.0; n],
+            entropies: None,
+            documents: vec![String::new()],
+            document: vec![0; n],
+            patch_idx: (0..n as i32).collect(),
+            byte_starts: vec![0; n + 1],
+            bytes: Vec::new(),
+            metadata: BTreeMap::from([("volume_exponent".to_owned(), "3".to_owned())]),
+        }
+    }
+
+    fn of(placed: &Placed) -> Vec<ShellBar> {
+        Shells::of(placed, &(0..placed.len() as u32).collect::<Vec<u32>>()).bars
+    }
+
+    #[test]
+    fn an_even_filling_goes_by_volume() {
+        let bars = of(&placed(vec![0, 1, 1, 1], Some(vec![1.0, 2.0, 3.0])));
+        assert_eq!(bars.iter().map(|bar| bar.n_patches).collect::<Vec<_>>(), [1, 3]);
+        // (8 - 1) and (27 - 8) of 26.
+        let even: Vec<f64> = bars.iter().filter_map(|bar| bar.even).collect();
+        assert!((even[0] - 4.0 * 7.0 / 26.0).abs() < 1e-12 && (even[1] - 4.0 * 19.0 / 26.0).abs() < 1e-12, "{even:?}");
+    }
+
+    #[test]
+    fn many_shells_share_bars_and_bounds_that_do_not_fit_are_not_used() {
+        let bars = of(&placed(vec![0, 999, 999], None));
+        assert_eq!((bars.len(), bars[0].shells, bars[249].n_patches), (250, (0, 3), 2));
+        let bars = of(&placed(vec![0, 5], Some(vec![1.0, 2.0])));
+        assert_eq!((bars.len(), bars[5].radii), (6, None));
+        assert_eq!(of(&placed(vec![1], Some(vec![1.0, f64::NAN, 2.0])))[0].radii, None);
     }
 }

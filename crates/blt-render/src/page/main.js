@@ -57,9 +57,14 @@ function drawMarks() {
   context.globalAlpha = 1;
   context.font = "12px system-ui, sans-serif";
   context.textAlign = "center";
-  context.fillStyle = paint("--muted");
+  context.fillStyle = paint("--text");
+  // Letters have a rim of paper, so that they can be read above patches.
+  context.strokeStyle = paint("--paper");
+  context.lineWidth = 4;
+  context.lineJoin = "round";
   for (const [z, name] of poles) {
     const [x, y] = projected(0, 0, z * 1.09, rows, width, height);
+    context.strokeText(name, x, y + 4);
     context.fillText(name, x, y + 4);
   }
   if (selected < 0) return;

@@ -48,16 +48,22 @@ function drawPlots() {
     const image = context.createImageData(canvas.width, canvas.height);
     const words = new Uint32Array(image.data.buffer);
     const scale = canvas.width / area[2];
-    const rows = disc(Math.max(2, Math.round((n > 20000 ? 1.5 : 2.5) * devicePixelRatio)));
+    const rows = disc(Math.max(1, Math.round((n > 20000 ? 1 : 2.5) * devicePixelRatio)));
+    // Of many patches one is faint, and several in one place are not.
+    const opacity = Math.round(255 * Math.min(0.85, Math.max(0.1, 12000 / n)));
     for (let i = 0; i < n; i++) {
       if (colours[4 * i + 3] === 0 || !(at[2 * i] >= 0)) continue;
       const left = Math.round((at[2 * i] - area[0]) * scale - rows.length / 2);
       const top = Math.round((at[2 * i + 1] - area[1]) * scale - rows.length / 2);
-      const word = (0xd0 << 24) | (colours[4 * i + 2] << 16) | (colours[4 * i + 1] << 8) | colours[4 * i];
+      const colour = (colours[4 * i + 2] << 16) | (colours[4 * i + 1] << 8) | colours[4 * i];
       for (let row = 0; row < rows.length; row++) {
         const y = top + row;
         if (y < 0 || y >= image.height) continue;
-        words.fill(word, y * image.width + Math.max(0, left + rows[row][0]), y * image.width + Math.min(image.width, left + rows[row][1] + 1));
+        const line = y * image.width;
+        const end = line + Math.min(image.width, left + rows[row][1] + 1);
+        for (let at = line + Math.max(0, left + rows[row][0]); at < end; at++) {
+          words[at] = (Math.min(255, (words[at] >>> 24) + opacity) << 24) | colour;
+        }
       }
     }
     context.putImageData(image, 0, 0);

@@ -82,7 +82,6 @@ fn nothing_of_the_sphere_is_markup() {
     let page = html(&placed, &OPTIONS);
     // One block of data and one program.
     assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (2, 2));
-    assert!(!page.contains("onerror") && !page.contains("hacked") || !page.contains("<script>window.hacked"));
     assert!(page.contains("<title>a &lt;name&gt;</title>") && page.contains("&lt;script&gt;window.hacked"));
     assert_eq!(data(&page)["documents"][1], "</title><script>window.hacked = 1</script>");
     for forbidden in ["http://", "https://", "src=", "href=", "@import", "url(", "fetch(", "innerHTML", "eval("] {
