@@ -40,7 +40,7 @@ TURN = """
 
 
 class Page:
-    """A page that was opened, and what it did beside being looked at. WebGL in software has to be asked for."""
+    """A page that was opened, and what it did beside being looked at. WebGL in software, as it is here, has to be asked for."""
 
     def __init__(self, browser, path, mode, scheme="light"):
         self.path, self.mode = path, mode
@@ -51,13 +51,12 @@ class Page:
         self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: self.problems.append(f"dialog: {dialog.message}"))
         self.page.on("request", self.asked)
-        self.url = path.as_uri() + ("#webgl" if mode == "webgl" else "")
-        self.page.goto(self.url)
+        self.page.goto(path.as_uri() + ("#webgl" if mode == "webgl" else ""))
         self.page.wait_for_selector("#stage[data-painter]")
         self.settle()
 
     def asked(self, request):
-        if request.url != self.url:
+        if request.url.split("#")[0] != self.path.as_uri():
             self.problems.append(f"asked for {request.url}")
 
     def settle(self):
@@ -195,7 +194,7 @@ def look_at_empty(browser, mode, folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--chromium", default=shutil.which("chromium") or shutil.which("google-chrome"))
+    parser.add_argument("--chromium", default=shutil.which("chromium"))
     options = parser.parse_args()
     folder = options.folder.resolve()
     with sync_playwright() as playwright:

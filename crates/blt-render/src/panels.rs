@@ -4,7 +4,6 @@ use crate::axis::{Axis, Spacing};
 use crate::drawing::{Anchor, Drawing, Ink};
 use crate::picture::Picture;
 use crate::scale::ColourBy;
-use crate::shells::ShellBar;
 
 pub(crate) const WIDTH: f64 = 560.0;
 pub(crate) const HEIGHT: f64 = 300.0;
@@ -41,7 +40,10 @@ impl Plot {
         for (value, name) in self.x.ticks(7) {
             let x = LEFT + PLOT_WIDTH * self.x.part(value);
             drawing.line(vec![(x, bottom), (x, bottom + 4.0)], 1.0, Ink::Muted);
-            drawing.text((x, bottom + 16.0), 11.0, Ink::Muted, Anchor::Middle, name);
+            // Long names at the right end stay in the panel.
+            let is_last = x > right - 30.0 && name.chars().count() > 5;
+            let (x, anchor) = if is_last { (right + 8.0, Anchor::End) } else { (x, Anchor::Middle) };
+            drawing.text((x, bottom + 16.0), 11.0, Ink::Muted, anchor, name);
         }
         drawing.line(vec![(LEFT, bottom), (right, bottom)], 1.0, Ink::Muted);
         drawing.text((LEFT + PLOT_WIDTH / 2.0, bottom + 34.0), 12.0, Ink::Muted, Anchor::Middle, self.x.label.clone());
@@ -76,12 +78,16 @@ pub(crate) fn shells(picture: &Picture<'_>) -> Drawing {
     let mut x = Axis::around([0.0, bars.len().max(1) as f64].into_iter(), "shell, from the core");
     (x.low, x.high) = (0.0, bars.len().max(1) as f64);
     if bars.len() > TICKS {
-        let at = |k: usize| (bars.len() - 1) * k / TICKS;
-        let name = |bar: &ShellBar| match bar.radii {
-            Some((from, _)) => format!("{} · r {from:.0}", bar.shells.0),
-            None => bar.shells.0.to_string(),
+        // Where a shell begins, and where the last ends.
+        let tick = |k: usize| {
+            let at = bars.len() * k / TICKS;
+            let (shell, radius) = match bars.get(at) {
+                Some(bar) => (bar.shells.0, bar.radii.map(|(from, _)| from)),
+                None => (bars[at - 1].shells.1.saturating_add(1), bars[at - 1].radii.map(|(_, to)| to)),
+            };
+            (at as f64, radius.map_or_else(|| shell.to_string(), |radius| format!("{shell} · r {radius:.0}")))
         };
-        x.own_ticks = (0..=TICKS).map(|k| (at(k) as f64 + 0.5, name(&bars[at(k)]))).collect();
+        x.own_ticks = (0..=TICKS).map(tick).collect();
     }
     let plot = Plot { x, y };
     let mut drawing = plot.frame("Patches in each shell");

@@ -98,10 +98,11 @@ function recolour() {
 }
 
 function lay() {
-  [width, height] = [stage.clientWidth, stage.clientHeight];
+  // While the page is not shown yet, the stage has no size; a canvas has to have one.
+  [width, height] = [Math.max(1, stage.clientWidth), Math.max(1, stage.clientHeight)];
   for (const canvas of [pointsCanvas, marksCanvas]) {
-    canvas.width = Math.round(width * devicePixelRatio);
-    canvas.height = Math.round(height * devicePixelRatio);
+    canvas.width = Math.max(1, Math.round(width * devicePixelRatio));
+    canvas.height = Math.max(1, Math.round(height * devicePixelRatio));
   }
   layPlots();
   drawPlots();

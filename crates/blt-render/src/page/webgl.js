@@ -31,8 +31,17 @@ void main() {
   gl_FragColor = vec4(mix(paper, shown.rgb, 0.3 + 0.35 * (near + 1.0)), 1.0);
 }`;
 
+function isSoftware(gl) {
+  if (!gl) return true;
+  const names = gl.getExtension("WEBGL_debug_renderer_info");
+  const name = gl.getParameter(names ? names.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+  return /swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
+}
+
 function webgl(canvas, insist) {
-  const gl = canvas.getContext("webgl", { alpha: false, antialias: false, failIfMajorPerformanceCaveat: !insist });
+  // A canvas that has once had WebGL has no pixels to be set any more, so another one is asked first.
+  if (!insist && isSoftware(document.createElement("canvas").getContext("webgl"))) return null;
+  const gl = canvas.getContext("webgl", { alpha: false, antialias: false });
   if (!gl) return null;
   const program = gl.createProgram();
   for (const [kind, source] of [[gl.VERTEX_SHADER, VERTEX], [gl.FRAGMENT_SHADER, FRAGMENT]]) {
