@@ -61,6 +61,11 @@ impl Axis {
         }
     }
 
+    /// Whether `value` has a place on the axis.
+    pub(crate) fn holds(&self, value: f64) -> bool {
+        (self.low..=self.high).contains(&value)
+    }
+
     /// Its own ticks, or else round numbers on the axis with what they are called, about `n` of them.
     pub(crate) fn ticks(&self, n: usize) -> Vec<(f64, String)> {
         if !self.own_ticks.is_empty() {

@@ -10,11 +10,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::axis::{Axis, Spacing};
 use crate::colours::{OTHER, Theme, hex};
-use crate::panels::{Plot, frame_of_radii, radius_against, shells, spectrum};
+use crate::panels::{HEIGHT, Plot, Scatter, WIDTH, scatters, shells, spectrum};
 use crate::picture::Picture;
 use crate::points::offsets;
-use crate::scale::{Category, ColourBy, zone_colour};
+use crate::scale::{Category, zone_colour};
 use crate::svg::{escaped, inline};
 
 const PAGE: &str = include_str!("page/page.html");
@@ -43,18 +44,14 @@ impl Picture<'_> {
         let program = format!("(() => {{\n\"use strict\";\n{}}})();\n", PROGRAM.concat());
         let hash = |text: &str| format!("'sha256-{}'", BASE64.encode(Sha256::digest(text.as_bytes())));
         let policy = format!("default-src 'none'; script-src {}; style-src {}", hash(&program), hash(STYLE));
-        let plots: Vec<(ColourBy, Plot)> = [ColourBy::Prominence, ColourBy::Entropy]
-            .into_iter()
-            .filter_map(|by| Some((by, radius_against(self, by)?)))
-            .collect();
+        let scatters = scatters(self);
         // A closing tag cannot stand in the data: no `<` can.
-        let data = self.data(&plots).to_string().replace('<', "\\u003c");
+        let data = self.data(&scatters).to_string().replace('<', "\\u003c");
         let mut panels = figure(&inline(&shells(self), "Patches in each shell"), "");
         panels.push_str(&figure(&inline(&spectrum(self), "Power by angular scale"), ""));
-        for (by, plot) in &plots {
-            let label = format!("Radius against {}", by.name());
-            let canvas = format!("<canvas data-plot=\"{}\"></canvas>", by.name());
-            panels.push_str(&figure(&inline(&frame_of_radii(plot, *by), &label), &canvas));
+        for scatter in &scatters {
+            let canvas = format!("<canvas data-plot=\"{}\"></canvas>", scatter.name());
+            panels.push_str(&figure(&inline(&scatter.frame(), &scatter.title()), &canvas));
         }
         let parts: BTreeMap<&str, &str> = BTreeMap::from([
             ("policy", policy.as_str()),
@@ -73,7 +70,7 @@ impl Picture<'_> {
     }
 
     /// What the program draws.
-    fn data(&self, plots: &[(ColourBy, Plot)]) -> Value {
+    fn data(&self, scatters: &[Scatter]) -> Value {
         let shades: Map<String, Value> = self
             .shades
             .iter()
@@ -87,20 +84,15 @@ impl Picture<'_> {
             let colours = |colours: &[_]| colours.iter().copied().map(hex).collect::<Vec<String>>();
             json!({"categories": colours(&theme.categories()), "ramp": colours(&theme.ramp_steps(RAMP_STEPS))})
         };
-        let plots: Map<String, Value> = plots
-            .iter()
-            .map(|(by, plot)| {
-                let axis = |axis: &crate::axis::Axis| {
-                    let is_log = axis.spacing == crate::axis::Spacing::Logarithmic;
-                    json!({"low": axis.low, "high": axis.high, "log": is_log})
-                };
-                let size = [crate::panels::WIDTH, crate::panels::HEIGHT];
-                (
-                    by.name().to_owned(),
-                    json!({"area": Plot::AREA, "size": size, "x": axis(&plot.x), "y": axis(&plot.y)}),
-                )
-            })
-            .collect();
+        let axis = |axis: &Axis, column: &str| {
+            let is_log = axis.spacing == Spacing::Logarithmic;
+            json!({"column": column, "low": axis.low, "high": axis.high, "log": is_log})
+        };
+        let plot = |scatter: &Scatter| {
+            let (x, y) = (axis(&scatter.plot.x, scatter.by.name()), axis(&scatter.plot.y, scatter.given.name()));
+            (scatter.name(), json!({"area": Plot::AREA, "size": [WIDTH, HEIGHT], "x": x, "y": y}))
+        };
+        let plots: Map<String, Value> = scatters.iter().map(plot).collect();
         let category = |category: &Category| json!({"name": category.name, "patches": category.n_patches, "colour": category.colour});
         json!({
             "name": self.name,
@@ -154,6 +146,9 @@ impl Picture<'_> {
         });
         if let Some(entropies) = &placed.entropies {
             columns["entropy"] = floats(&|i| f64::from(entropies[i]));
+        }
+        if let Some(shares) = &placed.shares {
+            columns["share"] = floats(&|i| shares[i]);
         }
         if !placed.bytes.is_empty() {
             let beginning = |i: usize| &placed.patch_bytes(i)[..placed.patch_bytes(i).len().min(MAX_PATCH_BYTES)];

@@ -1,6 +1,8 @@
 //! The panels beside the sphere: shells, spectrum, and radii against signals.
 
-use crate::axis::{Axis, Spacing};
+use blt_corpus::Placed;
+
+use crate::axis::{Axis, Spacing, ends};
 use crate::drawing::{Anchor, Drawing, Ink};
 use crate::picture::Picture;
 use crate::scale::ColourBy;
@@ -141,19 +143,88 @@ pub(crate) fn spectrum(picture: &Picture<'_>) -> Drawing {
     drawing
 }
 
-/// The axes on which radii are shown against a signal, when patches have it; signals over orders of magnitude by their logarithms.
-pub(crate) fn radius_against(picture: &Picture<'_>, by: ColourBy) -> Option<Plot> {
-    picture.shades_of(by)?;
-    let values = || picture.chosen.iter().filter_map(|&i| by.value(picture.placed, i as usize));
-    let x = Axis::around(values(), by.label());
-    let least = values().fold(f64::INFINITY, f64::min);
-    let x = if least > 0.0 && x.high > 200.0 * least { Axis::logarithmic(values(), by.label()) } else { x };
-    let radii = picture.chosen.iter().map(|&i| picture.placed.radii[i as usize]);
-    Some(Plot { x, y: Axis::around(radii, "radius") })
+/// What the method gave a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Given {
+    Radius,
+    /// The part of the volume.
+    Share,
 }
 
-/// The panel of [`radius_against`] without its points.
-pub(crate) fn frame_of_radii(plot: &Plot, by: ColourBy) -> Drawing {
-    let log = if plot.x.spacing == Spacing::Logarithmic { ", logarithmic" } else { "" };
-    plot.frame(&format!("Radius against {}{log}", by.name()))
+impl Given {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Radius => "radius",
+            Self::Share => "share",
+        }
+    }
+
+    /// The value of patch `i`.
+    pub(crate) fn value(self, placed: &Placed, i: usize) -> Option<f64> {
+        let value = match self {
+            Self::Radius => placed.radii[i],
+            Self::Share => placed.shares.as_ref()?[i],
+        };
+        value.is_finite().then_some(value)
+    }
+}
+
+/// What was given against a signal, a point a patch.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Scatter {
+    pub(crate) given: Given,
+    pub(crate) by: ColourBy,
+    pub(crate) plot: Plot,
+}
+
+/// Radii, and shares where they differ, against prominence and entropy.
+pub(crate) fn scatters(picture: &Picture<'_>) -> Vec<Scatter> {
+    let (placed, chosen) = (picture.placed, &picture.chosen);
+    let values = |given: Given| chosen.iter().filter_map(move |&i| given.value(placed, i as usize));
+    let shares_differ = ends(values(Given::Share)).is_some_and(|(least, most)| most > 1.001 * least);
+    let mut scatters = Vec::new();
+    for given in [Given::Radius, Given::Share] {
+        let y = match given {
+            Given::Radius => Axis::around(values(given), "radius"),
+            Given::Share if shares_differ => Axis::logarithmic(values(given), "part of the volume"),
+            Given::Share => continue,
+        };
+        for by in [ColourBy::Prominence, ColourBy::Entropy] {
+            let Some(shades) = picture.shades_of(by) else { continue };
+            let signal = || chosen.iter().filter_map(|&i| by.value(placed, i as usize));
+            let least = signal().fold(f64::INFINITY, f64::min);
+            // A few that have very much would press all others to the edge.
+            let has_tail = least > 0.0 && shades.high > 20.0 * shades.middle;
+            let x = if has_tail { Axis::logarithmic(signal(), by.label()) } else { Axis::around(signal(), by.label()) };
+            scatters.push(Scatter { given, by, plot: Plot { x, y: y.clone() } });
+        }
+    }
+    scatters
+}
+
+impl Scatter {
+    /// `radius-entropy`.
+    pub(crate) fn name(&self) -> String {
+        format!("{}-{}", self.given.name(), self.by.name())
+    }
+
+    pub(crate) fn title(&self) -> String {
+        let given = match self.given {
+            Given::Radius => "Radius",
+            Given::Share => "Part of the volume",
+        };
+        let log = if self.plot.x.spacing == Spacing::Logarithmic { ", logarithmic" } else { "" };
+        format!("{given} against {}{log}", self.by.name())
+    }
+
+    /// The panel without its points.
+    pub(crate) fn frame(&self) -> Drawing {
+        self.plot.frame(&self.title())
+    }
+
+    /// Where patch `i` lies; `None` where one of its values is missing, or has no logarithm.
+    pub(crate) fn place(&self, placed: &Placed, i: usize) -> Option<(f64, f64)> {
+        let (x, y) = (self.by.value(placed, i)?, self.given.value(placed, i)?);
+        (self.plot.x.holds(x) && self.plot.y.holds(y)).then(|| self.plot.place(x, y))
+    }
 }

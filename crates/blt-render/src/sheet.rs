@@ -3,7 +3,7 @@
 use crate::ball::{ball, dot_radius, map};
 use crate::colours::Theme;
 use crate::drawing::{Anchor, Drawing, Ink};
-use crate::panels::{HEIGHT, WIDTH, frame_of_radii, radius_against, shells, spectrum};
+use crate::panels::{HEIGHT, Scatter, WIDTH, scatters, shells, spectrum};
 use crate::picture::{Picture, RenderError, shortened};
 use crate::scale::{ColourBy, category_colour};
 use crate::{png, svg};
@@ -31,22 +31,18 @@ impl Picture<'_> {
 
     fn sheet(&self) -> Drawing {
         let (left, right) = (MARGIN, MARGIN + WIDTH + GAP);
-        let plots = [ColourBy::Prominence, ColourBy::Entropy]
-            .into_iter()
-            .filter_map(|by| Some((by, radius_against(self, by)?)));
-        let plots: Vec<Drawing> = plots
-            .map(|(by, plot)| {
-                let mut panel = frame_of_radii(&plot, by);
-                let radius = 0.7 * dot_radius(self.chosen.len());
-                for &i in &self.chosen {
-                    let i = i as usize;
-                    let Some(value) = by.value(self.placed, i) else { continue };
-                    let colour = Ink::Colour(self.colour(i, Theme::Light));
-                    panel.dot(plot.place(value, self.placed.radii[i]), radius, colour, String::new());
+        let points = |scatter: Scatter| {
+            let mut panel = scatter.frame();
+            let radius = 0.7 * dot_radius(self.chosen.len());
+            for &i in &self.chosen {
+                let i = i as usize;
+                if let Some(place) = scatter.place(self.placed, i) {
+                    panel.dot(place, radius, Ink::Colour(self.colour(i, Theme::Light)), String::new());
                 }
-                panel
-            })
-            .collect();
+            }
+            panel
+        };
+        let plots: Vec<Drawing> = scatters(self).into_iter().map(points).collect();
         let rows = HEAD + WIDTH + GAP;
         let height = rows + (HEIGHT + GAP) * (1 + plots.len().div_ceil(2)) as f64;
         let mut sheet = Drawing::new(2.0 * MARGIN + 2.0 * WIDTH + GAP, height);
@@ -67,8 +63,9 @@ impl Picture<'_> {
         sheet.place(self.legend(), right, HEAD + WIDTH / 2.0 + 76.0);
         sheet.place(shells(self), left, rows);
         sheet.place(spectrum(self), right, rows);
-        for (plot, x) in plots.into_iter().zip([left, right]) {
-            sheet.place(plot, x, rows + HEIGHT + GAP);
+        for (k, plot) in plots.into_iter().enumerate() {
+            let x = if k % 2 == 0 { left } else { right };
+            sheet.place(plot, x, rows + (HEIGHT + GAP) * (1 + k / 2) as f64);
         }
         sheet
     }

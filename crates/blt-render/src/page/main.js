@@ -106,6 +106,7 @@ function lay() {
   }
   layPlots();
   drawPlots();
+  ringPlots(selected);
   redraw();
 }
 

@@ -1,6 +1,5 @@
-// The points of the panels that show radii against signals, behind frames that are drawn already.
+// The points of the panels that show radii and shares against signals, behind frames that are drawn already.
 
-const SVG = "http://www.w3.org/2000/svg";
 const plots = [];
 
 function part({ low, high, log }, value) {
@@ -8,22 +7,22 @@ function part({ low, high, log }, value) {
 }
 
 for (const canvas of document.querySelectorAll("canvas[data-plot]")) {
-  const name = canvas.dataset.plot;
-  const { area, size, x, y } = data.plots[name];
+  const { area, size, x, y } = data.plots[canvas.dataset.plot];
   const svg = canvas.previousElementSibling;
-  const ring = document.createElementNS(SVG, "circle");
-  ring.setAttribute("class", "ring");
-  ring.setAttribute("r", "6");
-  ring.setAttribute("visibility", "hidden");
-  svg.append(ring);
-  // Places in the panel's own units; NaN where there is no value.
+  const ring = document.createElement("span");
+  ring.className = "ring";
+  ring.hidden = true;
+  canvas.after(ring);
+  // Places in the panel's own units; not a finite number where a value is missing, or has no logarithm.
   const at = new Float32Array(2 * n);
   for (let i = 0; i < n; i++) {
-    at[2 * i] = area[0] + area[2] * part(x, columns[name][i]);
-    at[2 * i + 1] = area[1] + area[3] * (1 - part(y, columns.radius[i]));
+    at[2 * i] = area[0] + area[2] * part(x, columns[x.column][i]);
+    at[2 * i + 1] = area[1] + area[3] * (1 - part(y, columns[y.column][i]));
   }
   plots.push({ canvas, svg, ring, area, size, at });
 }
+
+const isPlaced = (at, i) => Number.isFinite(at[2 * i]) && Number.isFinite(at[2 * i + 1]);
 
 function layPlots() {
   for (const { canvas, svg, area, size } of plots) {
@@ -42,41 +41,47 @@ function layPlots() {
   }
 }
 
+// A pixel has the mean colour of its points. Of many points one is faint, and several in one place are not.
 function drawPlots() {
+  const opacity = 255 * Math.min(0.85, Math.max(0.22, 20000 / n));
+  const rows = disc(Math.max(1, Math.round((n > 20000 ? 1 : 2.5) * devicePixelRatio)));
   for (const { canvas, area, at } of plots) {
     const context = canvas.getContext("2d");
     const image = context.createImageData(canvas.width, canvas.height);
-    const words = new Uint32Array(image.data.buffer);
+    const sums = new Float32Array(4 * canvas.width * canvas.height); // red, green, blue, number
     const scale = canvas.width / area[2];
-    const rows = disc(Math.max(1, Math.round((n > 20000 ? 1 : 2.5) * devicePixelRatio)));
-    // Of many patches one is faint, and several in one place are not.
-    const opacity = Math.round(255 * Math.min(0.85, Math.max(0.1, 12000 / n)));
     for (let i = 0; i < n; i++) {
-      if (colours[4 * i + 3] === 0 || !(at[2 * i] >= 0)) continue;
+      if (colours[4 * i + 3] === 0 || !isPlaced(at, i)) continue;
       const left = Math.round((at[2 * i] - area[0]) * scale - rows.length / 2);
       const top = Math.round((at[2 * i + 1] - area[1]) * scale - rows.length / 2);
-      const colour = (colours[4 * i + 2] << 16) | (colours[4 * i + 1] << 8) | colours[4 * i];
       for (let row = 0; row < rows.length; row++) {
         const y = top + row;
         if (y < 0 || y >= image.height) continue;
-        const line = y * image.width;
-        const end = line + Math.min(image.width, left + rows[row][1] + 1);
-        for (let at = line + Math.max(0, left + rows[row][0]); at < end; at++) {
-          words[at] = (Math.min(255, (words[at] >>> 24) + opacity) << 24) | colour;
+        const end = Math.min(image.width - 1, left + rows[row][1]);
+        for (let x = Math.max(0, left + rows[row][0]); x <= end; x++) {
+          const pixel = 4 * (y * image.width + x);
+          for (let k = 0; k < 3; k++) sums[pixel + k] += colours[4 * i + k];
+          sums[pixel + 3]++;
         }
       }
+    }
+    for (let pixel = 0; pixel < sums.length; pixel += 4) {
+      const number = sums[pixel + 3];
+      if (number === 0) continue;
+      for (let k = 0; k < 3; k++) image.data[pixel + k] = sums[pixel + k] / number;
+      image.data[pixel + 3] = opacity * number; // more than 255 is 255
     }
     context.putImageData(image, 0, 0);
   }
 }
 
 function ringPlots(i) {
-  for (const { ring, at } of plots) {
-    const isThere = i >= 0 && at[2 * i] >= 0;
-    ring.setAttribute("visibility", isThere ? "visible" : "hidden");
-    if (!isThere) continue;
-    ring.setAttribute("cx", at[2 * i]);
-    ring.setAttribute("cy", at[2 * i + 1]);
+  for (const { canvas, ring, area, at } of plots) {
+    ring.hidden = !(i >= 0 && isPlaced(at, i));
+    if (ring.hidden) continue;
+    const scale = canvas.clientWidth / area[2];
+    ring.style.left = `${canvas.offsetLeft + (at[2 * i] - area[0]) * scale}px`;
+    ring.style.top = `${canvas.offsetTop + (at[2 * i + 1] - area[1]) * scale}px`;
   }
 }
 

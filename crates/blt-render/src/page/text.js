@@ -72,6 +72,7 @@ function facts(i) {
     ["prominence", digits(columns.prominence[i], 3)],
   ];
   if (columns.entropy) rows.push(["entropy", `${digits(columns.entropy[i], 3)} nats`]);
+  if (columns.share) rows.push(["share", `${columns.share[i].toExponential(2)} of the volume`]);
   return rows;
 }
 

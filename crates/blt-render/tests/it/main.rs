@@ -50,6 +50,7 @@ fn a_page_holds_the_numbers_of_its_sphere() {
     assert_eq!(integers(&page, "id"), (0..500).collect::<Vec<u64>>());
     let narrow = |values: &[f64]| values.iter().map(|&value| value as f32).collect::<Vec<f32>>();
     assert_eq!(floats(&page, "radius"), narrow(&placed.radii));
+    assert_eq!(floats(&page, "share"), narrow(placed.shares.as_ref().unwrap()));
     assert_eq!(floats(&page, "theta"), narrow(&placed.theta));
     assert_eq!(floats(&page, "phi"), narrow(&placed.phi));
     assert_eq!(floats(&page, "prominence"), placed.prominence);
@@ -165,12 +166,14 @@ fn spheres_with_little_in_them_have_pictures() {
     let mut bare = sphere(40, 2);
     bare.entropies = None;
     bare.shell_bounds = None;
+    bare.shares = None;
     bare.bytes = Vec::new();
     bare.byte_starts = vec![0; 41];
     bare.metadata.clear();
     bare.prominence = vec![1.0; 40];
     let mut equal = sphere(10, 1);
     equal.radii = vec![3.0; 10];
+    equal.shares = Some(vec![0.1; 10]);
     equal.entropies = Some(vec![f32::NAN; 10]);
     let mut flawed = sphere(10, 1);
     flawed.radii[3] = f64::NAN;
@@ -183,6 +186,12 @@ fn spheres_with_little_in_them_have_pictures() {
         assert!(!svg.contains("NaN") && !svg.contains("inf\"") && !picture.png().unwrap().is_empty());
         assert_eq!(data(&page)["patches"], placed.len());
         assert!(data(&page)["shells"].as_array().unwrap().len() <= 256);
+        // Shares that do not differ are no picture.
+        let n_panels = page.matches("<canvas data-plot=\"share-").count();
+        assert_eq!(
+            n_panels > 0,
+            placed.shares.as_ref().is_some_and(|shares| shares.windows(2).any(|pair| pair[0] != pair[1]))
+        );
     }
     let picture = Picture::new("x", &flawed, &OPTIONS).unwrap();
     assert_eq!(picture.left_out().unwrap(), "2 patches are left out: their place or prominence is no finite number");

@@ -55,13 +55,15 @@ pub(crate) fn sphere(n: usize, n_documents: usize) -> Placed {
         ("zone_angle", "15"),
         ("volume_exponent", "3"),
     ];
+    let shares: Vec<f64> = uniform.iter().map(|u| (-3.0 * u[0] - u[3]).exp()).collect();
+    let total: f64 = shares.iter().sum();
     Placed {
         radii: uniform.iter().map(|u| radius(u[0])).collect(),
         zones: theta.iter().map(|&theta| Zone::at(theta, PI / 12.0) as u8).collect(),
         theta,
         phi: uniform.iter().map(|u| TAU * u[2]).collect(),
         shells,
-        shares: None,
+        shares: Some(shares.iter().map(|share| share / total).collect()),
         shell_bounds: Some(shell_bounds),
         prominence: uniform.iter().map(|u| (60.0 - 50.0 * u[0] + 6.0 * u[3]) as f32).collect(),
         entropies: Some(uniform.iter().map(|u| (4.0 * u[0] * u[3]) as f32).collect()),
