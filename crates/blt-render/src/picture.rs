@@ -134,9 +134,9 @@ impl<'a> Picture<'a> {
     pub(crate) fn summary(&self) -> String {
         let metadata = |key: &str| self.placed.metadata.get(key).filter(|value| !value.is_empty());
         let (n, n_documents) = (self.placed.len(), self.placed.documents.len());
-        let plural = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
-        let mut parts =
-            vec![format!("{} of {}", plural(n, "patch").replace("patchs", "patches"), plural(n_documents, "document"))];
+        let counted = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+        let documents = counted(n_documents, "document", "documents");
+        let mut parts = vec![format!("{} of {documents}", counted(n, "patch", "patches"))];
         for (key, words) in [("model", "model"), ("method", "radii by"), ("chart", "directions by")] {
             parts.extend(metadata(key).map(|value| format!("{words} {}", shortened(value, 40))));
         }
