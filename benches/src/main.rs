@@ -1,6 +1,8 @@
 //! One benchmark case a process, so that peak memory and threads belong to it alone. Prints one JSON object.
 //! `cargo xtask bench` runs the cases and makes the table.
 
+mod dataset;
+
 use std::error::Error;
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,6 +43,9 @@ enum Case {
         /// Entropies, norms and the sums of the states of each patch, instead of entropies alone
         #[arg(long)]
         pooled: bool,
+        /// With `--pooled`: documents at once [default: as many as the engine has use for]
+        #[arg(long)]
+        at_once: Option<usize>,
         /// Where a card's time goes
         #[arg(long)]
         profile: bool,
@@ -66,6 +71,17 @@ enum Case {
         /// What it is compared with, in the form of `--dtype`, or of `--engine` and `--dtype` as in `native/f32`
         #[arg(long, default_value = "f32")]
         with: String,
+    },
+    /// The speed of everything but the model, over the split `train` of a dataset in a folder
+    Dataset {
+        /// The folder
+        folder: PathBuf,
+        /// Ingest into this folder, with a model that computes nothing, instead of reading only
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Documents at once
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
     },
     /// The most that each instruction set can do on one thread
     Peak,
@@ -113,15 +129,16 @@ type ProfileReader = Box<dyn Fn() -> Result<Value, Box<dyn Error>>>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let report = match Args::parse().case {
-        Case::Model { mut subject, bytes, documents, repetitions, ragged, pooled, profile } => {
+        Case::Model { mut subject, bytes, documents, repetitions, ragged, pooled, at_once, profile } => {
             subject.profile = profile;
             let lengths = if ragged { log_normal(bytes, documents) } else { vec![bytes; documents] };
-            model_speed(&subject, &lengths, repetitions, pooled)?
+            model_speed(&subject, &lengths, repetitions, pooled, at_once)?
         }
         Case::Pieces { subject, bytes, pieces } => {
             compare_pieces(&subject.load(&subject.dtype)?, &subject.text(bytes)?, &pieces)?
         }
         Case::Compare { subject, bytes, with } => compare(&subject, &subject.text(bytes)?, &with)?,
+        Case::Dataset { folder, output, threads } => dataset::speed(&folder, output, threads)?,
         Case::Peak => peaks(),
         Case::Random { folder } => write_random(&folder)?,
     };
@@ -359,12 +376,13 @@ fn log_normal(mean: usize, n: usize) -> Vec<usize> {
     lengths.into_iter().map(|length| (length as usize).max(1)).collect()
 }
 
-/// Reads all documents, each in a session of its own, on as many threads as the engine has use for, and sums the states of
-/// their patches.
+/// Reads all documents, each in a session of its own, on `at_once` threads or as many as the engine has use for, and sums the
+/// states of their patches.
 fn read_pooled(
     engine: &dyn EntropyEngine,
     threshold: f32,
     documents: &[&[TokenId]],
+    at_once: Option<usize>,
 ) -> Result<(), blt_core::EngineError> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -383,7 +401,7 @@ fn read_pooled(
         Ok(())
     };
     std::thread::scope(|scope| {
-        let n = engine.info().documents_at_once.min(documents.len());
+        let n = at_once.unwrap_or(engine.info().documents_at_once).min(documents.len());
         let threads: Vec<_> = (0..n).map(|_| scope.spawn(work)).collect();
         threads.into_iter().try_for_each(|thread| thread.join().expect("a benchmark does not panic"))
     })
@@ -394,6 +412,7 @@ fn model_speed(
     lengths: &[usize],
     repetitions: usize,
     pooled: bool,
+    at_once: Option<usize>,
 ) -> Result<Value, Box<dyn Error>> {
     let started = Instant::now();
     let Loaded { engine, config, weight_bytes, profile } = subject.load(&subject.dtype)?;
@@ -419,7 +438,7 @@ fn model_speed(
     let threshold = entropies[entropies.len() * 7 / 9];
     let read = || {
         if pooled {
-            return read_pooled(&*engine, threshold, &slices);
+            return read_pooled(&*engine, threshold, &slices, at_once);
         }
         engine.batch(&slices, Want::Entropies).map(drop)
     };

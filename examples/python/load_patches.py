@@ -27,14 +27,14 @@ def main(out: Path) -> None:
         tensors = load_file(out / f"{name}.safetensors")
         graph = sqlite3.connect(out / f"{name}.hypergraph.db")
         top = graph.execute(
-            "SELECT tensor_row, source_start, source_end, prominence FROM v_leaf ORDER BY prominence DESC LIMIT 1"
+            "SELECT tensor_row, tensor_byte, byte_start, byte_end, prominence FROM v_leaf ORDER BY prominence DESC LIMIT 1"
         ).fetchone()
         patches = patches_of(out / f"{name}.safetensors")
         print(f"{source}: {tensors['embeddings'].shape[0]} patches of {tensors['embeddings'].shape[1]} dimensions")
         if top is not None:
-            row, start, end, prominence = top
-            assert b"".join(patches[:row]).__len__() == start and len(patches[row]) == end - start
-            print(f"  most prominent: {patches[row]!r} at {start}..{end}, prominence {prominence:.1f}")
+            row, first, start, end, prominence = top
+            assert bytes(tensors["bytes"][first : first + end - start]) == patches[row]
+            print(f"  most prominent: {patches[row]!r} at {start}..{end} of its view, prominence {prominence:.1f}")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
-//! What we write, read by the libraries that users have; and the Hub's Python clients and ours on one hub and one cache. They are
-//! installed into a virtual environment of their own below the target folder.
+//! What we write, read by the libraries that users have; pages of spheres, looked at in a browser; the Hub's Python clients and ours
+//! on one hub and one cache; and runs that are killed, counted by a script of its own. All are installed into a virtual environment
+//! below the target folder, but the browser (Chromium), which is installed where the system keeps its programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{cargo, root, say};
+use crate::{cargo, installed, root, say};
 
 /// What is installed, by pip's lists.
-const REQUIREMENTS: &[&str] = &["tests/outputs/requirements.txt", "tests/hub/requirements.txt"];
+const REQUIREMENTS: &[&str] =
+    &["tests/outputs/requirements.txt", "tests/hub/requirements.txt", "tests/pages/requirements.txt"];
 
-/// Writes the samples in every form and has every client read them; then the clients of the Hub.
+/// Writes the samples in every form and has every client read them; then pages for a browser, the clients of the Hub, and runs that
+/// are killed.
 pub(crate) fn run() -> Result<(), String> {
     let target = target_folder()?;
     let folder = target.join("clients");
@@ -23,14 +26,22 @@ pub(crate) fn run() -> Result<(), String> {
     }
     let (samples, outputs) = (text(&samples)?, text(&outputs)?);
     cargo(&["run", "--quiet", "-p", "blt-output", "--example", "sample_outputs", "--", samples, outputs])?;
-    cargo(&["build", "--quiet", "-p", "blt-hub-stub"])?;
+    if !installed("chromium", "--version", "chromium") {
+        return Err("chromium is not here, in which pages are looked at (Debian: apt-get install chromium)".to_owned());
+    }
+    let pages = folder.join("pages");
+    cargo(&["run", "--quiet", "-p", "blt-render", "--example", "sample_pages", "--", text(&pages)?])?;
+    cargo(&["build", "--quiet", "-p", "blt-hub-stub", "-p", "blt-cli"])?;
     cargo(&["build", "--quiet", "-p", "blt-hf", "--example", "fetch"])?;
     let program = |name: &str| target.join("debug").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     let (stub, fetch, hub) = (program("blt-hub-stub"), program("examples/fetch"), folder.join("hub"));
+    let cli = program("blt-cli");
     let scripts: &[&[&str]] = &[
         &["tests/outputs/clients.py", samples, outputs],
         &["tests/outputs/jax_processes.py", outputs],
+        &["tests/pages/look.py", text(&pages)?],
         &["tests/hub/clients.py", text(&stub)?, text(&fetch)?, text(&hub)?],
+        &["tests/interruptions/kill.py", text(&cli)?],
     ];
     scripts.iter().try_for_each(|script| started(Command::new(&python).args(*script)))
 }

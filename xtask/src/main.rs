@@ -28,7 +28,7 @@ enum Task {
     Tidy,
     /// Measure speed and memory
     Bench(bench::BenchArgs),
-    /// Have the libraries that users have read what we write
+    /// Have the libraries and the browser that users have read what we write
     Clients,
     /// Check the decoders: fixtures against foreign tools, public files, and damaged ones
     Corpus(corpus::CorpusArgs),
@@ -92,20 +92,23 @@ fn cargo(args: &[&str]) -> Result<(), String> {
 /// Whether films can be decoded here. Where packages can be installed without asking, it is.
 fn has_ffmpeg() -> bool {
     static FOUND: OnceLock<bool> = OnceLock::new();
+    *FOUND.get_or_init(|| installed("ffprobe", "-version", "ffmpeg"))
+}
+
+/// Whether a program is here, by what it says to `version`. Where its package can be installed without asking, it is.
+fn installed(program: &str, version: &str, package: &str) -> bool {
     let runs = |program: &str, args: &[&str]| {
         let quiet = || Stdio::null();
         let status = Command::new(program).args(args).stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
         status.is_ok_and(|status| status.success())
     };
-    *FOUND.get_or_init(|| {
-        if runs("ffprobe", &["-version"]) {
-            return true;
-        }
-        say("$ apt-get install ffmpeg");
-        let install = || runs("apt-get", &["install", "-y", "--no-install-recommends", "ffmpeg"]);
-        // The lists of packages may be old, or not there at all.
-        (install() || runs("apt-get", &["update"]) && install()) && runs("ffprobe", &["-version"])
-    })
+    if runs(program, &[version]) {
+        return true;
+    }
+    say(&format!("$ apt-get install {package}"));
+    let install = || runs("apt-get", &["install", "-y", "--no-install-recommends", package]);
+    // The lists of packages may be old, or not there at all.
+    (install() || runs("apt-get", &["update"]) && install()) && runs(program, &[version])
 }
 
 /// The root of the repository.

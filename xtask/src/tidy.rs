@@ -51,6 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
     ("blt-corpus", &["blt-checkpoint", "blt-core", "blt-output", "blt-sidecar", "blt-sphere"]),
+    ("blt-render", &["blt-corpus", "blt-sphere"]),
     ("blt-ingest", &["blt-core", "blt-dataset", "blt-modalities", "blt-output", "blt-patcher", "blt-sidecar"]),
     (
         "blt-cli",
@@ -69,6 +70,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-model",
             "blt-output",
             "blt-patcher",
+            "blt-render",
             "blt-sidecar",
             "blt-sphere",
         ],
@@ -77,7 +79,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("blt-hub-stub", &[]),
     (
         "blt-bench",
-        &["blt-checkpoint", "blt-core", "blt-cpu", "blt-cuda", "blt-gpu", "blt-mini", "blt-model", "blt-patcher"],
+        &[
+            "blt-checkpoint",
+            "blt-core",
+            "blt-cpu",
+            "blt-cuda",
+            "blt-dataset",
+            "blt-gpu",
+            "blt-ingest",
+            "blt-mini",
+            "blt-model",
+            "blt-output",
+            "blt-patcher",
+        ],
     ),
     ("xtask", &[]),
 ];

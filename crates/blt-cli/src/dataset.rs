@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use blt_dataset::{
-    AssetOptions, AssetSource, Assets, ColumnOptions, Config, Dataset, FileStore, LocalFile, LocalFolder, OnMissing,
-    Plan, PlanOptions, Preset, ReadAt, RepoFile, SplitSlice, TableOptions, resolve, resolve_converted,
-    resolve_data_files,
+    AssetOptions, AssetSource, Assets, ColumnOptions, Config, Dataset, FileStore, HOST_NOT_ALLOWED, LocalFile,
+    LocalFolder, OnMissing, Plan, PlanOptions, Preset, ReadAt, RepoFile, Repository, SplitSlice, TableOptions, resolve,
+    resolve_converted, resolve_data_files,
 };
-use blt_hf::{Hub, HubSource, Pinned, RemoteFile, Repo, RepoKind, UrlFetcher, UrlPolicy};
+use blt_hf::{Hub, HubSource, Pinned, RemoteFile, Repo, RepoKind, UrlError, UrlFetcher, UrlPolicy};
 use blt_ingest::DatasetInput;
 use clap::{Args, ValueHint};
 
@@ -20,6 +20,9 @@ use crate::hub::{self, HubArgs};
 
 /// Where the Hub keeps datasets that it has converted itself.
 const CONVERTED: &str = "refs/convert/parquet";
+
+/// Longest card of a dataset.
+const MAX_CARD_BYTES: u64 = 16 << 20;
 
 /// Rows of a dataset as sources.
 #[derive(Debug, Args)]
@@ -60,7 +63,7 @@ pub(crate) struct DatasetArgs {
     /// One part of N of the dataset, from 0, for several machines
     #[arg(long, value_name = "I/N", help_heading = "Dataset")]
     shard: Option<String>,
-    /// Leave out what a row names and is not to be had, instead of failing the row
+    /// Leave out what a row names and does not exist, instead of failing the row
     #[arg(long, help_heading = "Dataset")]
     skip_missing_files: bool,
     /// Fetch what rows name at this host; `*.example.org` for all below it
@@ -121,7 +124,7 @@ impl DatasetArgs {
             return Ok(None);
         };
         let place = if name.starts_with(['.', '/']) || Path::new(name).is_absolute() {
-            self.in_folder(Path::new(name), hub)?
+            self.in_folder(Path::new(name), hub, drive)?
         } else {
             self.on_hub(name, hub, preset.as_ref(), drive)?
         };
@@ -141,15 +144,20 @@ impl DatasetArgs {
             ..PlanOptions::default()
         };
         let plan = Plan::new(&*place.files, &place.config, &options).map_err(failed)?;
+        let archives = self.archives(&place, preset.as_ref())?;
         let settings = [
             ("dataset", place.name.clone()),
             ("dataset_config", place.config.name.clone()),
             ("dataset_split", split.to_owned()),
             ("dataset_columns", serde_json::to_string(&columns).unwrap_or_default()),
             ("dataset_skip", options.skip.to_string()),
+            ("dataset_data_files", self.data_files.join(" ")),
+            ("dataset_archives", archives.iter().map(RepoFile::to_string).collect::<Vec<_>>().join(" ")),
+            ("dataset_skip_missing_files", self.skip_missing_files.to_string()),
+            ("dataset_allow_url_host", self.allow_url_host.join(" ")),
             ("dataset_shard", format!("{}/{}", options.shard.0, options.shard.1)),
         ];
-        let assets = self.assets(hub, &place, preset.as_ref())?;
+        let assets = self.assets(hub, &place, archives)?;
         let dataset = Dataset::new(place.files, plan, place.config.features, options.table);
         Ok(Some(Found {
             input: Arc::new(DatasetInput::new(&place.name, dataset, Some(assets))),
@@ -180,7 +188,7 @@ impl DatasetArgs {
             .ok_or_else(|| Failure::usage(format!("`--shard {text}` is not like `0/4`: a number from 0, and how many")))
     }
 
-    fn in_folder(&self, folder: &Path, hub: &HubArgs) -> Result<Place, Failure> {
+    fn in_folder(&self, folder: &Path, hub: &HubArgs, drive: Option<&Path>) -> Result<Place, Failure> {
         let failed = |error: io::Error| Failure::new(format!("cannot read the folder `{}`", folder.display()), error);
         if self.revision.is_some() || self.stream {
             return Err(Failure::usage("`--revision` and `--stream` are for datasets of the Hub, not for a folder"));
@@ -188,14 +196,14 @@ impl DatasetArgs {
         let root = std::fs::canonicalize(folder).map_err(failed)?;
         let files = LocalFolder::new(&root);
         let paths = files.list().map_err(failed)?;
-        let readme = std::fs::read_to_string(root.join("README.md")).unwrap_or_default();
+        let readme = read_card(&root.join("README.md"))?;
         let config = self.config(&paths, &readme, &folder.display().to_string())?;
         let own: Arc<dyn FileStore> = Arc::new(files);
         let source = Sources { own: Arc::clone(&own), hub: None, urls: self.urls() };
         Ok(Place {
             name: blt_ingest::path_text(&root),
             version: String::new(),
-            cache: hub.options()?.cache.join("blt-assets"),
+            cache: hub.options_in(drive)?.cache.join("blt-assets"),
             files: own,
             paths,
             config,
@@ -210,8 +218,7 @@ impl DatasetArgs {
         preset: Option<&Preset>,
         drive: Option<&Path>,
     ) -> Result<Place, Failure> {
-        let drive_cache = drive.map(|drive| drive.join("cache/hub"));
-        let hub = Arc::new(hub.hub(drive_cache.as_deref())?);
+        let hub = Arc::new(hub.hub_in(drive)?);
         let repo = Repo::new(RepoKind::Dataset, name).map_err(hub::failure)?;
         let revision = self.revision.as_deref().unwrap_or("main");
         let at = hub.resolve(&repo, revision).map_err(hub::failure)?;
@@ -221,7 +228,7 @@ impl DatasetArgs {
         let mut paths = list(&at)?;
         let readme = if paths.iter().any(|path| path == "README.md") {
             let path = hub.cached_file(&at, "README.md", &()).map_err(hub::failure)?;
-            std::fs::read_to_string(path).unwrap_or_default()
+            read_card(&path)?
         } else {
             String::new()
         };
@@ -271,16 +278,25 @@ impl DatasetArgs {
         UrlFetcher::new(UrlPolicy::new(self.allow_url_host.clone()))
     }
 
-    fn assets(&self, hub: &HubArgs, place: &Place, preset: Option<&Preset>) -> Result<Assets, Failure> {
+    /// The archives of a preset, those of other repositories at their commits of now.
+    fn archives(&self, place: &Place, preset: Option<&Preset>) -> Result<Vec<RepoFile>, Failure> {
+        let pin = |archive: &RepoFile| {
+            let pinned = archive.repository.as_ref().map(|repository| place.source.pin(repository));
+            let failed = |error| Failure::new(format!("cannot find the archive `{archive}`"), error);
+            Ok(RepoFile { repository: pinned.transpose().map_err(failed)?, path: archive.path.clone() })
+        };
+        preset.map_or(&[][..], |preset| &preset.archives).iter().map(pin).collect()
+    }
+
+    fn assets(&self, hub: &HubArgs, place: &Place, archives: Vec<RepoFile>) -> Result<Assets, Failure> {
         let options = AssetOptions {
             on_missing: if self.skip_missing_files { OnMissing::Skip } else { OnMissing::Error },
             offline: hub.options()?.offline,
-            archives: preset.map(|preset| preset.archives.clone()).unwrap_or_default(),
-            allowed_hosts: self.allow_url_host.clone(),
+            archives,
             ..AssetOptions::default()
         };
-        Assets::new(&place.cache, Arc::clone(&place.source), place.paths.iter().cloned(), &place.version, options)
-            .map_err(|error| Failure::new(format!("cannot use the cache `{}`", place.cache.display()), error))
+        let paths = place.paths.iter().cloned();
+        Ok(Assets::new(&place.cache, Arc::clone(&place.source), paths, &place.version, options))
     }
 }
 
@@ -295,6 +311,27 @@ struct Place {
     paths: Vec<String>,
     config: Config,
     source: Arc<dyn AssetSource>,
+}
+
+/// The text of a dataset's card; empty where there is none.
+fn read_card(path: &Path) -> Result<String, Failure> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(MAX_CARD_BYTES + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_CARD_BYTES {
+            return Err(io::Error::new(
+                io::ErrorKind::FileTooLarge,
+                format!("it has more than {MAX_CARD_BYTES} bytes"),
+            ));
+        }
+        Ok(text)
+    };
+    match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => {
+            read.map_err(|error| Failure::new(format!("cannot read the dataset's card `{}`", path.display()), error))
+        }
+    }
 }
 
 fn unresolved(name: &str, error: blt_dataset::ResolveError) -> Failure {
@@ -372,9 +409,9 @@ struct Sources {
     urls: UrlFetcher,
 }
 
-impl AssetSource for Sources {
-    fn open(&self, file: &RepoFile) -> io::Result<Arc<dyn ReadAt>> {
-        let Some(repository) = &file.repository else { return self.own.open(&file.path) };
+impl Sources {
+    /// A repository of the Hub at its commit of now.
+    fn find(&self, repository: &Repository) -> io::Result<(&Arc<Hub>, Pinned)> {
         let kind = match repository.kind.as_str() {
             "datasets" => RepoKind::Dataset,
             "models" => RepoKind::Model,
@@ -384,14 +421,33 @@ impl AssetSource for Sources {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "a dataset in a folder names a file of the Hub"));
         };
         let repo = Repo::new(kind, &repository.name).map_err(io::Error::from)?;
-        let at = pinned(hub, &repo, repository.revision.as_deref().unwrap_or("main"))?;
+        Ok((hub, pinned(hub, &repo, repository.revision.as_deref().unwrap_or("main"))?))
+    }
+}
+
+impl AssetSource for Sources {
+    fn open(&self, file: &RepoFile) -> io::Result<Arc<dyn ReadAt>> {
+        let Some(repository) = &file.repository else { return self.own.open(&file.path) };
+        let (hub, at) = self.find(repository)?;
         // What comes out of it is kept by itself: of a large archive nothing else is needed.
         open_remote(hub, &at, &file.path, true)
     }
 
+    fn pin(&self, repository: &Repository) -> io::Result<Repository> {
+        let (_, at) = self.find(repository)?;
+        Ok(Repository { revision: Some(at.commit.to_string()), ..repository.clone() })
+    }
+
+    fn check_url(&self, url: &str) -> Result<(), &'static str> {
+        self.urls.check(url).map_err(|error| match error {
+            UrlError::Host { .. } => HOST_NOT_ALLOWED,
+            _ => "it is not a plain https address",
+        })
+    }
+
     fn fetch(&self, url: &str) -> io::Result<Box<dyn Read + Send>> {
         let mut file = tempfile::tempfile()?;
-        self.urls.fetch(url, &mut file).map_err(|error| io::Error::other(error.to_string()))?;
+        self.urls.fetch(url, &mut file)?;
         file.seek(SeekFrom::Start(0))?;
         Ok(Box::new(file) as Box<File>)
     }

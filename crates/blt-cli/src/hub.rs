@@ -41,12 +41,24 @@ impl From<String> for Secret {
 }
 
 impl HubArgs {
+    /// How the Hub is used; its cache is on `drive` where no folder is named.
+    pub(crate) fn options_in(&self, drive: Option<&Path>) -> Result<HubOptions, Failure> {
+        let mut options = self.options()?;
+        if let (Some(drive), None) = (drive, &self.cache_dir) {
+            options.cache = drive.join("cache/hub");
+        }
+        Ok(options)
+    }
+
     /// How the Hub is used.
     pub(crate) fn options(&self) -> Result<HubOptions, Failure> {
         let mut options = match &self.cache_dir {
             // Without a home directory a folder that is named is enough.
-            Some(folder) => HubOptions::from_variables(|name| std::env::var_os(name), Some(folder))
-                .map(|options| HubOptions { cache: folder.join("hub"), ..options }),
+            Some(folder) => {
+                let home = std::env::home_dir().unwrap_or_else(|| folder.clone());
+                HubOptions::from_variables(|name| std::env::var_os(name), Some(&home))
+                    .map(|options| HubOptions { cache: folder.join("hub"), ..options })
+            }
             None => HubOptions::from_env(),
         }
         .map_err(failure)?;
@@ -61,13 +73,9 @@ impl HubArgs {
         Ok(options)
     }
 
-    /// The Hub, with its cache in `default_cache` where nothing else is said.
-    pub(crate) fn hub(&self, default_cache: Option<&Path>) -> Result<Hub, Failure> {
-        let mut options = self.options()?;
-        if let (Some(cache), None) = (default_cache, &self.cache_dir) {
-            options.cache = cache.to_owned();
-        }
-        Hub::new(options).map_err(failure)
+    /// The Hub; its cache is on `drive` where no folder is named.
+    pub(crate) fn hub_in(&self, drive: Option<&Path>) -> Result<Hub, Failure> {
+        Hub::new(self.options_in(drive)?).map_err(failure)
     }
 }
 

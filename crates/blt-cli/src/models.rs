@@ -42,7 +42,7 @@ impl ModelName {
 
 /// The model's folder or weights on disk: from the cache without asking anybody, else fetched.
 pub(crate) fn locate(name: &ModelName, args: &HubArgs) -> Result<PathBuf, Failure> {
-    let hub = args.hub(None)?;
+    let hub = args.hub_in(None)?;
     if let Some(at) = hub.cached_commit(&name.repo, &name.revision) {
         let cached: Vec<String> = hub.cached_paths(&at).into_iter().map(|(path, _)| path).collect();
         if let Some(weights) = weights_among(cached.iter().map(String::as_str))
@@ -141,7 +141,7 @@ pub(crate) fn pull(args: &ModelPullArgs) -> Result<Ending, Failure> {
         Failure::usage(format!("`{}` is not a model on the hub", args.model))
             .hint(Some("name it as `ORG/NAME` or `ORG/NAME@REVISION`"))
     })?;
-    let hub = args.hub.hub(None)?;
+    let hub = args.hub.hub_in(None)?;
     let model = RemoteModel::find(&hub, &name)?;
     let is_here: Vec<bool> = model.files.iter().map(|file| hub.find_cached(&model.at, &file.path).is_some()).collect();
     let folder = if args.dry_run { hub.snapshot(&model.at) } else { parent(&model.fetch(&hub)?) };
@@ -184,7 +184,7 @@ fn parent(path: &Path) -> PathBuf {
 
 /// `model list`: the entropy models in the cache, and the one inside the program.
 pub(crate) fn list(args: &ModelListArgs) -> Result<Ending, Failure> {
-    let hub = args.hub.hub(None)?;
+    let hub = args.hub.hub_in(None)?;
     let mut rows = vec![("embedded".to_owned(), blt_mini::NAME.to_owned(), blt_mini::WEIGHTS.len() as u64, None)];
     for cached in hub.cached_repos().into_iter().filter(|cached| cached.repo.kind() == RepoKind::Model) {
         for CachedSnapshot { commit, files } in &cached.snapshots {

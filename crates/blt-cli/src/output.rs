@@ -25,7 +25,13 @@ pub(crate) fn to_stderr(text: &str) {
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    let written = std::fs::write(&partial, bytes).and_then(|()| blt_output::publish(Path::new(&partial), path));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let written = std::fs::write(&partial, bytes)
+        .and_then(|()| blt_output::publish(Path::new(&partial), path))
+        .and_then(|()| blt_output::sync_directory(folder));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&partial); // what is left of a failure is in nobody's way, but in the user's sight
+    }
     written.map_err(|error| Failure::new(format!("cannot write `{}`", path.display()), error))
 }
 

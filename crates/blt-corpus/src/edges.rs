@@ -2,12 +2,9 @@
 
 use std::ops::Range;
 
-use blt_sphere::{CapTree, Edge, Effort, LabelWeights, Places, TreeOptions};
+use blt_sphere::{CapTree, Edge, EdgeLabel, Effort, Hyperedge, LabelWeights, Places, TreeOptions, expand};
 
 use crate::patches::{Document, PatchArrays};
-
-/// An edge among more views than this joins each with the first only.
-const MAX_CLIQUE: usize = 16;
 
 /// Which edges pull, and how strongly.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -56,14 +53,11 @@ impl PatchArrays {
                     visit(edge(patch - 1, patch, weights.next), "next");
                 }
             }
-            if weights.same_source > 0.0 && views.len() > 1 {
-                let is_star = views.len() > MAX_CLIQUE;
-                let weight = weights.same_source / if is_star { 1.0 } else { (views.len() - 1) as f32 };
-                let centres = if is_star { 1 } else { views.len() };
-                for (i, a) in views.iter().enumerate().take(centres) {
-                    for b in &views[i + 1..] {
-                        self.join_views(&starts, a, b, weight, &mut visit);
-                    }
+            if weights.same_source > 0.0 {
+                let patches = (0..views.len() as u32).collect();
+                let of_views = Hyperedge { label: EdgeLabel::SameSource, patches, weight: 1.0 };
+                for Edge { from, to, weight } in expand(&[of_views], &weights) {
+                    self.join_views(&starts, &views[from as usize], &views[to as usize], weight, &mut visit);
                 }
             }
         }

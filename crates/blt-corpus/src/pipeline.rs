@@ -1,8 +1,9 @@
 //! The pipeline: encode, hypergraph, sphere, roots, harmonics, and the database of it all.
 //!
 //! Every stage leaves files under their final names and then a record. A stage is done again when it has no record of success,
-//! when its options or the output of the stage before have changed, or when a file of it is gone. Each stage's files depend on
-//! its options and its input alone, so a run that was killed anywhere and started again ends with the files of one clean run.
+//! when its options or the output of the stage before have changed, or when a file of it is gone or another's. Each stage's
+//! files depend on its options and its input alone, so a run that was killed anywhere and started again ends with the files of
+//! one clean run.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,6 +19,7 @@ use serde_json::json;
 use crate::corpus_db::{Contents, CorpusError, write_corpus};
 use crate::encoded::EncodedDocument;
 use crate::error::ReadError;
+use crate::file::ArrayFile;
 use crate::harmonics_file::{HarmonicsOptions, harmonics_of, write_harmonics};
 use crate::hash::sha256_of_bytes;
 use crate::hypergraph::{HypergraphError, write_hypergraph};
@@ -393,26 +395,29 @@ impl<'a> Run<'a> {
             self.observer.at(Step::Kept(stage));
             return Ok(());
         }
-        self.observer.at(Step::Begun(stage));
-        let record = |status, output, error| StageRecord {
+        // Until it is done, files of earlier runs stay on record, to be removed by the run that does it.
+        let others = before.files.iter().filter(|name| !files.contains(name));
+        let record = |status, error| StageRecord {
             status,
             config: config.clone(),
             input: input.clone(),
-            output,
-            files: files.clone(),
+            output: String::new(),
+            files: files.iter().chain(others.clone()).cloned().collect(),
             error,
         };
-        self.record(stage, record(StageStatus::Running, String::new(), None))?;
+        self.record(stage, record(StageStatus::Running, None))?;
+        self.observer.at(Step::Begun(stage));
         match work(self) {
             Ok(output) => {
                 self.remove_other_files(&before.files, &files)?;
                 self.observer.at(Step::Written(stage));
-                self.record(stage, record(StageStatus::Complete, output, None))?;
+                let done = record(StageStatus::Complete, None);
+                self.record(stage, StageRecord { output, files, ..done })?;
                 self.observer.at(Step::Done(stage));
                 Ok(())
             }
             Err(error) => {
-                self.record(stage, record(StageStatus::Failed, String::new(), Some(error_chain(&error))))?;
+                self.record(stage, record(StageStatus::Failed, Some(error_chain(&error))))?;
                 Err(error)
             }
         }
@@ -522,12 +527,19 @@ fn config(options: &PipelineOptions, stage: Stage) -> (BTreeMap<String, String>,
     }
 }
 
-/// Whether a stage after the first is done, with these options, for what its upstream stage made, and its files are there.
+/// Whether a stage after the first is done, with these options, for what its upstream stage made, and its files are there: by
+/// the hashes in their headers, where they have headers, still those it made.
 fn is_current(options: &PipelineOptions, stages: &Stages, stage: Stage) -> bool {
     let (config, files) = config(options, stage);
     let record = stages.get(stage);
-    let is_there = record.files == files && files.iter().all(|name| options.output.join(name).exists());
-    stages.is_fresh(stage) && record.config == config && is_there
+    let is_there = |name: &String| {
+        let path = options.output.join(name);
+        let says = |file: ArrayFile| file.metadata().get("sha256") == Some(&record.output);
+        let has_header = name.ends_with(".npz") || name.ends_with(".safetensors");
+        if has_header { ArrayFile::open(&path).is_ok_and(says) } else { path.exists() }
+    };
+    let is_same = stages.is_fresh(stage) && record.config == config && record.files == files;
+    is_same && files.iter().all(is_there)
 }
 
 /// The stages after encoding that a run with these options would do, if encoding finds nothing new.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use blt_sphere::{ChartSource, FillOptions, Method, MinRadius, RadialOrder, ShellSpacing, ZoneTarget};
+use blt_sphere::{Chart, ChartSource, FillOptions, Method, MinRadius, RadialOrder, ShellSpacing, ZoneTarget};
 
+use crate::hash::sha256_of_bytes;
 use crate::placing::PlaceOptions;
 
 /// Every option by name. Equal options have equal values; floats are written so that they can be read back exactly.
@@ -21,17 +22,21 @@ pub fn settings(options: &PlaceOptions) -> BTreeMap<String, String> {
         MinRadius::Fixed(radius) => radius.to_string(),
         MinRadius::Auto => "auto".to_owned(),
     };
+    let is_original = matches!(method, Method::SeedV07(_));
     let spacing = match radial.spacing {
-        ShellSpacing::EqualVolume => "volume",
-        ShellSpacing::EqualWidth => "width",
+        ShellSpacing::EqualVolume if !is_original => "volume",
+        _ => "width",
     };
     let target = match zones.target {
         ZoneTarget::Auto => "auto",
         ZoneTarget::All(zone) => zone.name(),
         ZoneTarget::Natural => "natural",
     };
-    let is_original = matches!(method, Method::SeedV07(_));
     let shells = radial.n_shells.unwrap_or(method.default_shells());
+    let chart_sha256 = match chart {
+        ChartSource::Fit { .. } => None,
+        ChartSource::Stored(chart) => Some(("chart_sha256", chart_sha256(chart))),
+    };
     [
         ("method", method.name().to_owned()),
         ("compat", if is_original { "seed-v0.7" } else { "none" }.to_owned()),
@@ -53,6 +58,24 @@ pub fn settings(options: &PlaceOptions) -> BTreeMap<String, String> {
         ("seed", seed.to_string()),
     ]
     .into_iter()
+    .chain(chart_sha256)
     .map(|(name, value)| (name.to_owned(), value))
     .collect()
+}
+
+/// A hash of all by which a stored chart gives directions.
+fn chart_sha256(chart: &Chart) -> String {
+    let mut bytes = chart.seed.to_le_bytes().to_vec();
+    let mut put = |values: &[f64]| {
+        bytes.extend((values.len() as u64).to_le_bytes());
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    };
+    put(&chart.mean);
+    put(&chart.axes);
+    if let Some(equalizer) = &chart.equalizer {
+        put(&equalizer.theta);
+        put(&equalizer.phi);
+        bytes.extend(equalizer.n.to_le_bytes());
+    }
+    sha256_of_bytes(&bytes)
 }

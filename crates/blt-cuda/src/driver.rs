@@ -125,6 +125,19 @@ impl Stream {
         Ok(Arc::new(Self { device: device.clone(), raw }))
     }
 
+    /// A stream whose kernels come before those of others that have not begun.
+    pub(crate) fn urgent(device: &Arc<Device>) -> Result<Arc<Self>, CudaError> {
+        device.bind()?;
+        let (mut least, mut greatest, mut raw) = (0, 0, std::ptr::null_mut());
+        let flags = sys::CUstream_flags_enum::CU_STREAM_NON_BLOCKING as u32;
+        // SAFETY: the context is current, and all pointers are to locals.
+        unsafe {
+            sys::cuCtxGetStreamPriorityRange(&mut least, &mut greatest).result()?;
+            sys::cuStreamCreateWithPriority(&mut raw, flags, greatest).result()?;
+        }
+        Ok(Arc::new(Self { device: device.clone(), raw }))
+    }
+
     /// Waits for everything in it.
     pub(crate) fn wait(&self) -> Result<(), CudaError> {
         // SAFETY: the stream lives as long as `self`.

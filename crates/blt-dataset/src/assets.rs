@@ -9,12 +9,12 @@ mod zip_archive;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 pub use error::AssetError;
-pub use reference::{Reference, RepoFile, Repository, looks_like_reference};
+pub use reference::{HOST_NOT_ALLOWED, Reference, RepoFile, Repository, looks_like_reference, shown_reference};
 
 use crate::document::{Content, RowDocument};
 use crate::read_at::ReadAt;
@@ -29,7 +29,22 @@ pub trait AssetSource: Send + Sync {
     /// Fails with [`io::ErrorKind::NotFound`] when there is none.
     fn open(&self, file: &RepoFile) -> io::Result<Arc<dyn ReadAt>>;
 
-    /// Fetches an address whose host is allowed. What it resolves to, and where it redirects, is for the implementation to check.
+    /// The repository at the commit that its revision is now, which is what its files are kept under: a branch's change.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`io::ErrorKind::NotFound`] when there is no such repository or revision.
+    fn pin(&self, repository: &Repository) -> io::Result<Repository>;
+
+    /// Whether the address may be fetched, as far as it says itself; otherwise why it may not, which is [`HOST_NOT_ALLOWED`]
+    /// where the user could allow it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it may not be fetched.
+    fn check_url(&self, url: &str) -> Result<(), &'static str>;
+
+    /// Fetches an address that may be fetched. What it resolves to, and where it redirects, is for the implementation to check.
     ///
     /// # Errors
     ///
@@ -43,7 +58,7 @@ pub enum OnMissing {
     /// The row is an error.
     #[default]
     Error,
-    /// The part is left out, and counted.
+    /// The part is left out if there is no such file; see [`AssetError::is_of_missing`]. Anything else is an error.
     Skip,
 }
 
@@ -54,10 +69,9 @@ pub struct AssetOptions {
     pub on_missing: OnMissing,
     /// Nothing is fetched; what is not in the cache is missing.
     pub offline: bool,
-    /// Archives in which paths are looked up that are no files of the dataset: `.zip`, `.tar`, `.tar.gz`, `.tar.zst`.
+    /// Archives in which paths are looked up that are no files of the dataset: `.zip`, `.tar`, `.tar.gz`, `.tar.zst`. What was
+    /// found in them is kept under their names, so those of other repositories should name a commit.
     pub archives: Vec<RepoFile>,
-    /// Hosts whose addresses are fetched: `example.org` is that host alone, `*.example.org` everything below it.
-    pub allowed_hosts: Vec<String>,
     /// Files that are fetched at once.
     pub n_threads: usize,
     /// Bounds on hostile archives and files.
@@ -70,7 +84,6 @@ impl Default for AssetOptions {
             on_missing: OnMissing::default(),
             offline: false,
             archives: Vec::new(),
-            allowed_hosts: Vec::new(),
             n_threads: 8,
             limits: AssetLimits::default(),
         }
@@ -124,33 +137,44 @@ pub struct Prefetched {
 }
 
 impl Assets {
-    /// Opens the cache in `folder`, which is made if need be and should be `<cache>/<dataset>`. `files` are the paths of the
-    /// dataset's own files, and `version` is its commit. It is empty for a folder on disk: its files may change, and are read
-    /// from where they are.
-    ///
-    /// # Errors
-    ///
-    /// Fails when the folder cannot be made.
+    /// The cache is in `folder`, which is made once there is something to keep and should be `<cache>/<dataset>`. `files` are the
+    /// paths of the dataset's own files, and `version` is its commit. It is empty for a folder on disk: its files may change, and
+    /// are read from where they are.
     pub fn new(
         folder: &Path,
         source: Arc<dyn AssetSource>,
         files: impl IntoIterator<Item = String>,
         version: &str,
         options: AssetOptions,
-    ) -> io::Result<Self> {
-        let store = Store::open(folder)?;
+    ) -> Self {
         let (files, version) = (files.into_iter().collect(), version.to_owned());
-        Ok(Self { store, source, files, version, options, missing: Mutex::default() })
+        Self { store: Store::new(folder), source, files, version, options, missing: Mutex::default() }
+    }
+
+    /// Whether paths are looked up in archives, which are passed through at every prefetch that does not find all.
+    pub fn has_archives(&self) -> bool {
+        !self.options.archives.is_empty()
     }
 
     /// Fetches all of `references` that are not in the cache yet. Archives are passed through once for all of them.
     ///
     /// # Errors
     ///
-    /// Fails when the cache cannot be written. What cannot be fetched is told by [`Prefetched::missing`].
-    pub fn prefetch(&self, references: impl IntoIterator<Item = Reference>) -> Result<Prefetched, AssetError> {
-        let wanted: BTreeSet<Reference> = references.into_iter().collect();
+    /// Fails when the cache cannot be written, and once `cancelled` is set. What cannot be fetched is told by
+    /// [`Prefetched::missing`].
+    pub fn prefetch(
+        &self,
+        references: impl IntoIterator<Item = Reference>,
+        cancelled: &AtomicBool,
+    ) -> Result<Prefetched, AssetError> {
         let mut done = Prefetched::default();
+        let mut wanted = BTreeSet::new();
+        for reference in references.into_iter().collect::<BTreeSet<_>>() {
+            match self.pinned(&reference) {
+                Ok(pinned) => drop(wanted.insert(pinned)),
+                Err(error) => done.missing.push((reference, Arc::new(error))),
+            }
+        }
         let mut waiting = Vec::new();
         for reference in wanted {
             if self.is_on_disk(&reference) {
@@ -166,14 +190,14 @@ impl Assets {
         }
         let (direct, in_archives): (Vec<_>, Vec<_>) =
             waiting.into_iter().partition(|reference| self.is_direct(reference));
-        for (reference, fetched) in self.fetch_all(direct) {
+        for (reference, fetched) in self.fetch_all(direct, cancelled) {
             match fetched {
                 Ok(asset) => done.count(&asset),
-                Err(error) if error.is_of_cache() => return Err(error),
+                Err(error) if error.is_of_all() => return Err(error),
                 Err(error) => done.missing.push((reference, Arc::new(error))),
             }
         }
-        self.search_archives(in_archives, &mut done)?;
+        self.search_archives(in_archives, &mut done, cancelled)?;
         self.store.flush()?;
         self.known_missing().extend(done.missing.iter().cloned());
         Ok(done)
@@ -188,8 +212,8 @@ impl Assets {
     ///
     /// # Errors
     ///
-    /// Fails when they are not to be had, and when the cache cannot be read or written, or was changed.
-    pub fn bytes(&self, reference: &Reference) -> Result<Vec<u8>, AssetError> {
+    /// Fails when they are not to be had, when the cache cannot be read or written, or was changed, and once `cancelled` is set.
+    pub fn bytes(&self, reference: &Reference, cancelled: &AtomicBool) -> Result<Vec<u8>, AssetError> {
         if self.is_on_disk(reference) {
             let mut bytes = Vec::new();
             let max = self.options.limits.max_bytes;
@@ -201,49 +225,69 @@ impl Assets {
                 Err(AssetError::Limit { what: "bytes of one asset", limit: max })
             };
         }
+        let known = |reference| self.known_missing().get(reference).map(|error| AssetError::Known(Arc::clone(error)));
+        if let Some(error) = known(reference) {
+            return Err(error);
+        }
+        let reference = &self.pinned(reference)?;
         let key = self.key(reference);
         if let Some(asset) = self.store.find(&key)? {
             return self.store.read(&asset);
         }
-        if let Some(error) = self.known_missing().get(reference) {
-            return Err(AssetError::Known(Arc::clone(error)));
+        if let Some(error) = known(reference) {
+            return Err(error);
         }
-        if let Some((_, error)) = self.prefetch([reference.clone()])?.missing.pop() {
+        if let Some((_, error)) = self.prefetch([reference.clone()], cancelled)?.missing.pop() {
             return Err(AssetError::Known(error));
         }
         let asset = self.store.find(&key)?.ok_or(AssetError::Missing { tried: Vec::new() })?;
         self.store.read(&asset)
     }
 
-    /// Puts bytes where `document`, a row of `data_file`, has references. Tells how many parts were left out, which happens
-    /// under [`OnMissing::Skip`] alone.
+    /// Puts bytes where `document`, a row of `data_file`, has references. Gives the places of the parts that are left out, which
+    /// stay references; there are some under [`OnMissing::Skip`] alone.
     ///
     /// # Errors
     ///
-    /// Fails when a file is not to be had, unless that is to be skipped, and when the cache cannot be read or written.
-    pub fn resolve(&self, document: &mut RowDocument, data_file: &str) -> Result<usize, AssetError> {
-        let n_parts = document.parts.len();
-        let mut kept = Vec::with_capacity(n_parts);
-        for mut part in std::mem::take(&mut document.parts) {
-            if let Content::Reference(text) = &part.content {
-                let found = Reference::parse(text, data_file).and_then(|reference| self.bytes(&reference));
-                match found {
-                    Ok(bytes) => {
-                        part.file_name = Some(text.clone());
-                        part.content = Content::Bytes(bytes);
-                    }
-                    Err(error) if self.options.on_missing == OnMissing::Skip && !error.is_of_cache() => {
-                        tracing::warn!(reference = %text, %error, "an asset is skipped");
-                        continue;
-                    }
-                    Err(error) => return Err(AssetError::Of { reference: text.clone(), source: Box::new(error) }),
+    /// Fails when a file is not to be had, unless that is to be skipped, when the cache cannot be read or written, and once
+    /// `cancelled` is set.
+    pub fn resolve(
+        &self,
+        document: &mut RowDocument,
+        data_file: &str,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<usize>, AssetError> {
+        let mut left_out = Vec::new();
+        for (place, part) in document.parts.iter_mut().enumerate() {
+            let Content::Reference(text) = &part.content else { continue };
+            let found = Reference::parse(text, data_file).and_then(|reference| {
+                let bytes = self.bytes(&reference, cancelled)?;
+                Ok((bytes, reference.file_name()))
+            });
+            match found {
+                Ok((bytes, file_name)) => {
+                    part.file_name = Some(file_name);
+                    part.content = Content::Bytes(bytes);
+                }
+                Err(error) if self.options.on_missing == OnMissing::Skip && error.is_of_missing() => {
+                    tracing::warn!(reference = %shown_reference(text), %error, "an asset is skipped");
+                    left_out.push(place);
+                }
+                Err(error) => {
+                    return Err(AssetError::Of { reference: shown_reference(text), source: Box::new(error) });
                 }
             }
-            kept.push(part);
         }
-        let n_left_out = n_parts - kept.len();
-        document.parts = kept;
-        Ok(n_left_out)
+        Ok(left_out)
+    }
+
+    /// `reference`, with the commit of its repository in place of a branch.
+    fn pinned(&self, reference: &Reference) -> Result<Reference, AssetError> {
+        let Reference::Repository(RepoFile { repository: Some(repository), path }) = reference else {
+            return Ok(reference.clone());
+        };
+        let pinned = self.source.pin(repository).map_err(AssetError::of_fetching)?;
+        Ok(Reference::Repository(RepoFile { repository: Some(pinned), path: path.clone() }))
     }
 
     /// What stands for a reference in the cache: a path is one of this version of the dataset, or of these archives.
@@ -271,14 +315,18 @@ impl Assets {
     }
 
     /// Fetches files of their own, several at a time; in the order in which they were asked for.
-    fn fetch_all(&self, references: Vec<Reference>) -> Vec<(Reference, Result<Asset, AssetError>)> {
+    fn fetch_all(
+        &self,
+        references: Vec<Reference>,
+        cancelled: &AtomicBool,
+    ) -> Vec<(Reference, Result<Asset, AssetError>)> {
         let next = AtomicUsize::new(0);
         let fetched = Mutex::new(BTreeMap::new());
         thread::scope(|scope| {
             for _ in 0..self.options.n_threads.clamp(1, references.len().max(1)) {
                 scope.spawn(|| {
                     while let Some(reference) = references.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let asset = self.fetch(reference);
+                        let asset = self.fetch(reference, cancelled);
                         fetched.lock().unwrap_or_else(PoisonError::into_inner).insert(reference.clone(), asset);
                     }
                 });
@@ -288,8 +336,11 @@ impl Assets {
         references.into_iter().filter_map(|reference| fetched.remove_entry(&reference)).collect()
     }
 
-    fn fetch(&self, reference: &Reference) -> Result<Asset, AssetError> {
-        let asset = self.store.add(&mut self.open(reference)?, self.options.limits.max_bytes)?;
+    fn fetch(&self, reference: &Reference, cancelled: &AtomicBool) -> Result<Asset, AssetError> {
+        if cancelled.load(Ordering::Relaxed) {
+            return Err(AssetError::Cancelled);
+        }
+        let asset = self.store.add(&mut self.open(reference)?, self.options.limits.max_bytes, cancelled)?;
         self.store.name(&self.key(reference), &asset)?;
         Ok(asset)
     }
@@ -300,36 +351,44 @@ impl Assets {
         match reference {
             Reference::Relative(candidates) => {
                 let path = candidates.iter().find(|path| self.files.contains(*path));
-                let path = path.ok_or_else(|| AssetError::Missing { tried: candidates.clone() })?;
+                let path = path.ok_or_else(|| AssetError::Missing { tried: reference.tried() })?;
                 open(&RepoFile { repository: None, path: path.clone() })
             }
             Reference::Repository(file) => open(file),
             Reference::Url(url) => {
-                reference::check_host(url, &self.options.allowed_hosts)?;
+                self.source.check_url(url).map_err(|why| reference::refused(url, why))?;
                 self.source.fetch(url).map_err(AssetError::of_fetching)
             }
         }
     }
 
     /// Looks for paths in the archives, one archive after the other, until none is left.
-    fn search_archives(&self, references: Vec<Reference>, done: &mut Prefetched) -> Result<(), AssetError> {
+    fn search_archives(
+        &self,
+        references: Vec<Reference>,
+        done: &mut Prefetched,
+        cancelled: &AtomicBool,
+    ) -> Result<(), AssetError> {
         let mut wanted = Wanted::new(references);
         let mut failures = Vec::new();
+        let mut refused: BTreeMap<Reference, Vec<String>> = BTreeMap::new();
         for archive in &self.options.archives {
             if wanted.by_name.is_empty() {
                 break;
             }
             let mut matches = Matches::default();
-            match self.search(archive, &wanted, &mut matches) {
+            match self.search(archive, &wanted, &mut matches, cancelled) {
                 Ok(()) => {}
-                Err(error) if error.is_of_cache() => return Err(error),
+                Err(error) if error.is_of_all() => return Err(error),
                 // What was found before it broke off is sound, and counts.
                 Err(error) => {
                     tracing::warn!(archive = %archive.path, error = %error.chain(), "an archive is not read to its end");
                     failures.push(format!("{}: {}", archive.path, error.chain()));
                 }
             }
-            failures.append(&mut matches.refused);
+            for (reference, mut why) in matches.refused {
+                refused.entry(reference).or_default().append(&mut why);
+            }
             for (reference, found) in matches.by_reference {
                 wanted.remove(&reference);
                 match found {
@@ -344,26 +403,50 @@ impl Assets {
             }
         }
         for reference in wanted.by_name.into_values().flatten() {
-            let tried = match &reference {
-                Reference::Relative(candidates) => candidates.clone(),
-                other => vec![other.to_string()],
-            };
-            let tried = tried.into_iter().chain(failures.iter().cloned()).collect();
-            done.missing.push((reference, Arc::new(AssetError::Missing { tried })));
+            let tried = reference.tried();
+            let refused = refused.remove(&reference).unwrap_or_default();
+            let unread: Vec<String> = failures.iter().cloned().chain(refused).collect();
+            let is_missing = unread.is_empty();
+            let error = if is_missing { AssetError::Missing { tried } } else { AssetError::Unread { tried, unread } };
+            done.missing.push((reference, Arc::new(error)));
         }
         Ok(())
     }
 
-    fn search(&self, archive: &RepoFile, wanted: &Wanted, matches: &mut Matches) -> Result<(), AssetError> {
+    fn search(
+        &self,
+        archive: &RepoFile,
+        wanted: &Wanted,
+        matches: &mut Matches,
+        cancelled: &AtomicBool,
+    ) -> Result<(), AssetError> {
         let file = self.source.open(archive).map_err(AssetError::of_fetching)?;
         let mut start = vec![0; file.n_bytes().min(4) as usize];
         file.read_at(0, &mut start).map_err(AssetError::of_fetching)?;
-        let (store, limits) = (&self.store, &self.options.limits);
+        let cache = Cache { store: &self.store, limits: &self.options.limits, cancelled };
         if start.starts_with(b"PK") {
-            zip_archive::search(&file, wanted, store, limits, matches)
+            zip_archive::search(&file, wanted, cache, matches)
         } else {
-            tar_archive::search(&file, &archive.path, wanted, store, limits, matches)
+            tar_archive::search(&file, &archive.path, wanted, cache, matches)
         }
+    }
+}
+
+/// Where members of archives go, within which bounds, and whether they still should.
+#[derive(Clone, Copy)]
+struct Cache<'a> {
+    store: &'a Store,
+    limits: &'a AssetLimits,
+    cancelled: &'a AtomicBool,
+}
+
+impl Cache<'_> {
+    fn add(&self, stream: &mut dyn Read) -> Result<Asset, AssetError> {
+        self.store.add(stream, self.limits.max_bytes, self.cancelled)
+    }
+
+    fn check_cancelled(&self) -> Result<(), AssetError> {
+        if self.cancelled.load(Ordering::Relaxed) { Err(AssetError::Cancelled) } else { Ok(()) }
     }
 }
 
@@ -419,7 +502,7 @@ impl Wanted {
 struct Matches {
     by_reference: BTreeMap<Reference, Match>,
     /// Members that answer but are not read, and why.
-    refused: Vec<String>,
+    refused: BTreeMap<Reference, Vec<String>>,
 }
 
 enum Match {
@@ -432,9 +515,11 @@ enum Match {
 }
 
 impl Matches {
-    /// The member `member` would answer, if it were sound.
-    fn refuse(&mut self, member: &str, why: &str) {
-        self.refused.push(format!("{member}: {why}"));
+    /// The member `member` would answer `references`, if it were sound.
+    fn refuse(&mut self, references: &[Reference], member: &str, why: &str) {
+        for reference in references {
+            self.refused.entry(reference.clone()).or_default().push(format!("{member}: {why}"));
+        }
     }
 
     /// The member `member` answers `references`. One whose path is the reference itself counts more than any that only ends

@@ -49,8 +49,8 @@ mod table;
 mod tape;
 
 pub use assets::{
-    AssetError, AssetLimits, AssetOptions, AssetSource, Assets, OnMissing, Prefetched, Reference, RepoFile, Repository,
-    looks_like_reference,
+    AssetError, AssetLimits, AssetOptions, AssetSource, Assets, HOST_NOT_ALLOWED, OnMissing, Prefetched, Reference,
+    RepoFile, Repository, looks_like_reference, shown_reference,
 };
 pub use blocks::{BlockOptions, BlockStream, Blocks};
 pub use cell::Cell;

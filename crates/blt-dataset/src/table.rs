@@ -29,7 +29,7 @@ pub(crate) use stream::unpacked;
 pub struct TableOptions {
     /// Blocks in which a file is fetched.
     pub blocks: BlockOptions,
-    /// Most bytes that one row may have in a text or an archive.
+    /// Most bytes that one row may have. Of Parquet and Arrow those of its values count, and some for each value.
     pub max_row_bytes: u64,
     /// Most bytes that one packed byte may become, beyond the first 64 MiB.
     pub max_ratio: u64,
@@ -248,8 +248,8 @@ impl Table {
             return Ok(Box::new(std::iter::empty()));
         }
         match &self.index {
-            Index::Parquet(index) => index.rows(&self.file, &self.blocks, range, wanted),
-            Index::Arrow(index) => Ok(arrow_file::rows(index, &self.file, &self.blocks, range, wanted)),
+            Index::Parquet(index) => index.rows(self, range, wanted),
+            Index::Arrow(index) => Ok(arrow_file::rows(index, self, range, wanted)),
             &Index::Sequence { ends_with_cr, .. } => {
                 let names: Vec<String> =
                     wanted.iter().filter_map(|&i| Some(self.columns.get(i)?.name.clone())).collect();
@@ -292,11 +292,11 @@ impl Table {
             Index::Parquet(index) => Ok(index.pieces(wanted, target_bytes, n_wanted)),
             Index::Arrow(index) => Ok(index.pieces(target_bytes, n_wanted)),
             Index::Sequence { .. } if !self.format.counts_rows(self.packing) => Ok(vec![self.whole()]),
-            Index::Sequence { .. } => match self.format {
+            &Index::Sequence { first_byte, ends_with_cr } => match self.format {
                 Format::Text if self.options.text_rows == TextRows::File => {
                     Ok(vec![Piece { n_rows: Some(1), ..self.whole() }])
                 }
-                Format::Csv | Format::Tsv => delimited::pieces(self, self.first_byte(), target_bytes, n_wanted),
+                Format::Csv | Format::Tsv => delimited::pieces(self, first_byte, ends_with_cr, target_bytes, n_wanted),
                 _ => lines::pieces(self, target_bytes, n_wanted),
             },
         }
@@ -355,7 +355,11 @@ impl Cutter {
 impl ColumnKind {
     /// What these cells have in common; nothing is told by nulls.
     fn of_cells<'a>(cells: impl Iterator<Item = &'a Cell>) -> Self {
-        let mut kinds = cells.filter(|cell| **cell != Cell::Null).map(Self::of_cell);
+        Self::common(cells.filter(|cell| **cell != Cell::Null).map(Self::of_cell))
+    }
+
+    /// The one kind that all of `kinds` are.
+    fn common(mut kinds: impl Iterator<Item = Self>) -> Self {
         let Some(first) = kinds.next() else { return Self::Other };
         if kinds.all(|kind| kind == first) { first } else { Self::Other }
     }

@@ -41,10 +41,12 @@ impl Hub {
     /// Fetches a file into the cache.
     pub(crate) fn fetch(&self, at: &Pinned, file: &FileInfo, progress: &dyn Progress) -> Result<PathBuf, HubError> {
         let blob = self.cache.blob(&at.repo, &file.digest);
-        let _lock = self.lock(at, file, progress)?;
+        let lock = self.lock(at, file, progress)?;
         let is_whole = || fs::metadata(&blob).is_ok_and(|found| found.is_file() && found.len() == file.size);
         if !is_whole() {
-            let partial = blob.with_extension("incomplete");
+            // Without a lock nobody else may write to the same file, and nobody goes on with it.
+            let extension = if lock.is_some() { "incomplete".to_owned() } else { unique_extension() };
+            let partial = blob.with_extension(extension);
             let cache = |path: &Path| {
                 let path = path.to_owned();
                 move |source| HubError::Cache { path, source }
@@ -52,7 +54,12 @@ impl Hub {
             let folder = blob.parent().expect("a blob lies in a folder");
             fs::create_dir_all(folder).map_err(cache(folder))?;
             let download = Download::resume(&partial, file).map_err(cache(&partial))?;
-            self.complete(at, download, progress)?;
+            let completed = self.complete(at, download, progress);
+            if completed.is_err() && lock.is_none() {
+                // What remains is only in the way, and is told by nothing.
+                let _ = fs::remove_file(&partial);
+            }
+            completed?;
             fs::rename(&partial, &blob).and_then(|()| sync_folder(folder)).map_err(cache(&blob))?;
             progress.finished(file);
         }
@@ -136,8 +143,9 @@ impl Hub {
         }
     }
 
-    /// The lock that whoever fetches a file holds, in this process or another. It ends with the process that holds it.
-    fn lock(&self, at: &Pinned, file: &FileInfo, progress: &dyn Progress) -> Result<File, HubError> {
+    /// The lock that whoever fetches a file holds, in this process or another. It ends with the process that holds it. `None`
+    /// on file systems without locks.
+    fn lock(&self, at: &Pinned, file: &FileInfo, progress: &dyn Progress) -> Result<Option<File>, HubError> {
         let path = self.cache.lock(&at.repo, &file.digest);
         let failed = |source| HubError::Cache { path: path.clone(), source };
         fs::create_dir_all(path.parent().expect("a lock lies in a folder")).map_err(failed)?;
@@ -148,10 +156,9 @@ impl Hub {
         let mut is_first = true;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(lock),
+                Ok(()) => return Ok(Some(lock)),
                 Err(TryLockError::WouldBlock) => {}
-                // File systems without locks: what is fetched twice is checked twice.
-                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(lock),
+                Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(None),
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
             }
             if is_first {
@@ -168,6 +175,12 @@ impl Hub {
             thread::sleep(Duration::from_millis(100).min(self.options.lock_patience));
         }
     }
+}
+
+/// An extension that no other download has, in this process or another.
+fn unique_extension() -> String {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    format!("{}-{}.incomplete", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
 /// A file on its way.
@@ -221,7 +234,7 @@ impl<'a> Download<'a> {
                 return Err(length(self.present + n as u64, answer));
             }
             let failed = |source| HubError::Cache { path: self.path.clone(), source };
-            // Not appended: should a lock not hold, two writers write the same bytes to the same places.
+            // Not appended: `restart` may have made the file shorter.
             self.partial.seek(SeekFrom::Start(self.present)).map_err(failed)?;
             self.partial.write_all(&buffer[..n]).map_err(failed)?;
             self.hasher.update(&buffer[..n]);

@@ -34,9 +34,9 @@ pub struct UrlPolicy {
 }
 
 impl UrlPolicy {
-    /// These hosts, up to 256 MiB in up to five minutes.
+    /// These hosts, up to 1 GiB in up to five minutes.
     pub fn new(hosts: Vec<String>) -> Self {
-        Self { hosts, max_bytes: 256 << 20, timeout: Duration::from_secs(300), allow_private_hosts: false }
+        Self { hosts, max_bytes: 1 << 30, timeout: Duration::from_secs(300), allow_private_hosts: false }
     }
 
     fn allows(&self, host: &str) -> bool {
@@ -142,6 +142,17 @@ impl UrlError {
 
     fn is_transient(&self) -> bool {
         matches!(self, Self::Connection { .. } | Self::Status { status: 408 | 429 | 500..=599, .. })
+    }
+}
+
+/// For readers that speak `std::io`; the error is inside. What is gone is not found.
+impl From<UrlError> for io::Error {
+    fn from(error: UrlError) -> Self {
+        let kind = match error {
+            UrlError::Status { status: 404 | 410, .. } => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::Other,
+        };
+        Self::new(kind, error)
     }
 }
 
@@ -253,8 +264,12 @@ impl UrlFetcher {
         Err(UrlError::Redirect { url: shown(&url) })
     }
 
-    /// Whether the policy allows to ask for `url`; its host's address is checked when it is looked up.
-    fn check(&self, url: &str) -> Result<(), UrlError> {
+    /// Whether the policy allows to ask for `url`. The address of its host is checked only when it is looked up.
+    ///
+    /// # Errors
+    ///
+    /// Fails with [`UrlError::Address`] or [`UrlError::Host`] when the policy forbids it.
+    pub fn check(&self, url: &str) -> Result<(), UrlError> {
         let origin = address::origin(url).ok_or_else(|| UrlError::Address { url: shown(url) })?;
         let is_plain = origin.is_https && origin.port == 443;
         if !is_plain && !self.policy.allow_private_hosts {

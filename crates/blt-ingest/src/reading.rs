@@ -59,7 +59,7 @@ impl Reader<'_> {
     ///
     /// Fails when the journal cannot be read.
     pub(crate) fn read_documents(self) -> Result<(), IngestError> {
-        for item in Sequence::new(self.plan) {
+        for item in Sequence::new(self.plan, self.work.cancelled) {
             if self.work.is_stopped() {
                 return Ok(());
             }
@@ -95,7 +95,7 @@ impl Reader<'_> {
         permits: &Receiver<()>,
         to_shards: &Sender<Arrival>,
     ) -> Result<Option<u64>, IngestError> {
-        let mut sequence = Sequence::new(self.plan);
+        let mut sequence = Sequence::new(self.plan, self.work.cancelled);
         let mut place = Place::default();
         let held = self.journal.sources_by_output()?;
         loop {
@@ -121,6 +121,7 @@ impl Reader<'_> {
                 && let Some(item) = sequence.next()
             {
                 let planned = Arc::clone(&item.planned);
+                // Behind the reading, as a row that was read while the run was stopped may have failed for that.
                 if self.await_permit(permits).is_err() {
                     return Ok(None);
                 }

@@ -76,7 +76,8 @@ fn sample(work: &Work<'_>, plan: &Plan) -> Sample {
     let mut sample = Sample { fit: ProjectionFit::new(dim), compared: Vec::new(), n_left: 0, n_compared_left: 0 };
     let listed = spread(&plan.sources);
     // Rows are read in order, so the first ones stand for all.
-    let rows = Sequence::of_rows(plan).take(if plan.datasets.is_empty() { 0 } else { N_SAMPLED_SOURCES });
+    let rows =
+        Sequence::of_rows(plan, work.cancelled).take(if plan.datasets.is_empty() { 0 } else { N_SAMPLED_SOURCES });
     let items = listed.map(|planned| Item { planned: Arc::clone(planned), content: None }).chain(rows);
     let n_sources =
         plan.sources.len().min(N_SAMPLED_SOURCES) + if plan.datasets.is_empty() { 0 } else { N_SAMPLED_SOURCES };

@@ -195,7 +195,7 @@ pub fn run(
                     scope.spawn(move || encode_for_shards(work, &from_reader, &to_shards));
                 }
                 let to_journal = to_journal.clone();
-                scope.spawn(move || write_shards(work, shards, &from_workers, &give_permit, &to_journal));
+                scope.spawn(move || write_shards(scope, work, shards, &from_workers, &give_permit, &to_journal));
                 scope.spawn(move || reader.read_shards(shards, &permits, &to_shards))
             }
         };

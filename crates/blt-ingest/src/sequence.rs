@@ -3,11 +3,15 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use blt_core::Modality;
-use blt_dataset::{AssetError, Assets, Content, Dataset, Documents, Medium, Part, Reference, RowDocument, TableError};
+use blt_dataset::{
+    AssetError, Assets, Content, Dataset, Documents, Medium, Part, Reference, RowDocument, TableError, shown_reference,
+};
 
 use crate::error::SourceError;
 use crate::id::id_of_path;
@@ -19,7 +23,8 @@ pub struct DatasetInput {
     name: String,
     dataset: Dataset,
     assets: Option<Assets>,
-    prefetched: OnceLock<()>,
+    /// The unit whose rows' files were fetched last.
+    prefetched: Mutex<Option<usize>>,
 }
 
 impl fmt::Debug for DatasetInput {
@@ -32,7 +37,7 @@ impl DatasetInput {
     /// `dataset`, called `name` wherever the run was started: its address with its commit, or its folder. Files that rows
     /// only name are taken from `assets`.
     pub fn new(name: &str, dataset: Dataset, assets: Option<Assets>) -> Self {
-        Self { name: name.to_owned(), dataset, assets, prefetched: OnceLock::new() }
+        Self { name: name.to_owned(), dataset, assets, prefetched: Mutex::default() }
     }
 
     /// Its name.
@@ -45,28 +50,40 @@ impl DatasetInput {
         &self.dataset
     }
 
-    /// Puts the files that a row names into it. Before the first of them, those of all rows are fetched at once, as each
-    /// archive is then read only once.
-    fn resolve(&self, document: &mut RowDocument) -> Result<(), AssetError> {
-        let is_reference = |part: &Part| matches!(part.content, Content::Reference(_));
-        let Some(assets) = &self.assets else { return Ok(()) };
-        if document.parts.iter().any(is_reference) {
-            self.prefetched.get_or_init(|| {
-                // What fails here fails again where it is needed, and is told there.
-                if let Err(error) = assets.prefetch(self.references()) {
-                    tracing::warn!(%error, "files that rows name could not be fetched beforehand");
-                }
-            });
-            let file = &self.dataset.plan().files[document.file].path;
-            assets.resolve(document, file)?;
+    /// Puts the files that a row of `unit` names into it. Gives the places of the parts that are left out. Before the first
+    /// of them, those of all rows of the unit are fetched at once; of all rows of the dataset where there are archives, each
+    /// of which is then read only once.
+    fn resolve(
+        &self,
+        document: &mut RowDocument,
+        unit: usize,
+        cancelled: &AtomicBool,
+    ) -> Result<Vec<usize>, AssetError> {
+        let Some(assets) = &self.assets else { return Ok(Vec::new()) };
+        if document.references().next().is_none() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let mut prefetched = self.prefetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let units = match *prefetched {
+            Some(last) if last == unit || assets.has_archives() => 0..0,
+            None if assets.has_archives() => 0..self.dataset.plan().units.len(),
+            _ => unit..unit + 1,
+        };
+        if !units.is_empty() {
+            // What fails here fails again where it is needed, and is told there.
+            if let Err(error) = assets.prefetch(self.references(units), cancelled) {
+                tracing::warn!(%error, "files that rows name could not be fetched beforehand");
+            }
+        }
+        *prefetched = Some(unit);
+        assets.resolve(document, &self.dataset.plan().files[document.file].path, cancelled)
     }
 
-    /// Every file that rows name.
-    fn references(&self) -> HashSet<Reference> {
+    /// Every file that rows of `units` name.
+    fn references(&self, units: Range<usize>) -> HashSet<Reference> {
         let plan = self.dataset.plan();
-        let documents = plan.units.iter().filter_map(|unit| self.dataset.documents(unit).ok()).flatten().flatten();
+        let units = &plan.units[units];
+        let documents = units.iter().filter_map(|unit| self.dataset.documents(unit).ok()).flatten().flatten();
         let contents = documents.flat_map(|document| {
             let file = document.file;
             document.parts.into_iter().map(move |part| (file, part.content))
@@ -79,22 +96,23 @@ impl DatasetInput {
             .collect()
     }
 
-    /// The sources that a row is.
-    fn sources(&self, mut document: RowDocument) -> Vec<Item> {
+    /// The sources that a row of `unit` is.
+    fn sources(&self, mut document: RowDocument, unit: usize, cancelled: &AtomicBool) -> Vec<Item> {
         let source = format!("{}/{}#{}", self.name, self.dataset.plan().files[document.file].path, document.row);
-        if let Err(error) = self.resolve(&mut document) {
-            return vec![Item::failed(document.id, source, SourceError::Asset(Box::new(error)))];
-        }
+        let left_out = match self.resolve(&mut document, unit, cancelled) {
+            Ok(left_out) => left_out,
+            Err(error) => return vec![Item::failed(document.id, source, SourceError::Asset(Box::new(error)))],
+        };
         let n_parts = document.parts.len();
         let ids: Vec<String> = (0..n_parts).map(|part| document.part_id(part)).collect();
-        if n_parts == 0 {
-            // Under `--skip-missing-files` a row may lose all that it named.
-            return vec![Item::of(document.id, source, None, SourceKind::Skip("what it names is missing"))];
-        }
         ids.into_iter()
             .zip(document.parts)
-            .map(|(id, part)| {
+            .enumerate()
+            .map(|(place, (id, part))| {
                 let source = if n_parts > 1 { format!("{source}~{}", part.name) } else { source.clone() };
+                if left_out.contains(&place) {
+                    return Item::of(id, source, None, SourceKind::Skip("what it names is missing"));
+                }
                 Item::of_part(id, source, part)
             })
             .collect()
@@ -118,7 +136,7 @@ impl Item {
         let bytes = match part.content {
             Content::Text(text) => Ok(text.into_bytes()),
             Content::Bytes(bytes) => Ok(bytes),
-            Content::Reference(reference) => Err(SourceError::Reference(reference)),
+            Content::Reference(reference) => Err(SourceError::Reference(shown_reference(&reference))),
         };
         let modality = (part.medium == Medium::Text).then_some(Modality::Text);
         // The extension of the file's name is a hint at its format; the rest of it is nobody's business.
@@ -151,6 +169,7 @@ pub(crate) struct Position {
 /// Gives the sources of a plan in order.
 pub(crate) struct Sequence<'a> {
     plan: &'a Plan,
+    cancelled: &'a AtomicBool,
     at: Position,
     rows: Option<Documents>,
     /// Sources of a row that was read.
@@ -158,14 +177,15 @@ pub(crate) struct Sequence<'a> {
 }
 
 impl<'a> Sequence<'a> {
-    pub(crate) fn new(plan: &'a Plan) -> Self {
-        Self { plan, at: Position::default(), rows: None, pending: VecDeque::new() }
+    /// The sources of `plan`. Once `cancelled` is set, nothing is fetched any more for rows, which then fail.
+    pub(crate) fn new(plan: &'a Plan, cancelled: &'a AtomicBool) -> Self {
+        Self { plan, cancelled, at: Position::default(), rows: None, pending: VecDeque::new() }
     }
 
     /// The rows of the datasets alone.
-    pub(crate) fn of_rows(plan: &'a Plan) -> Self {
+    pub(crate) fn of_rows(plan: &'a Plan, cancelled: &'a AtomicBool) -> Self {
         let at = Position { listed: plan.sources.len(), ..Position::default() };
-        Self { at, ..Self::new(plan) }
+        Self { at, ..Self::new(plan, cancelled) }
     }
 
     pub(crate) fn position(&self) -> Position {
@@ -209,7 +229,7 @@ impl<'a> Sequence<'a> {
                 },
             };
             match rows.next() {
-                Some(Ok(document)) => self.pending.extend(input.sources(document)),
+                Some(Ok(document)) => self.pending.extend(input.sources(document, self.at.unit, self.cancelled)),
                 Some(Err(error)) => {
                     let (place, id) = match &error {
                         TableError::Row { row, .. } => (row.to_string(), format!("row_{row}_of_{file}")),

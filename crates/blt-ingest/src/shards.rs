@@ -1,17 +1,20 @@
 //! Outputs that hold many sources. Workers end in any order; one thread puts what they encoded back into the order of the
-//! plan and writes one shard after another. Which sources a shard holds depends on the plan alone.
+//! plan and writes the patches of one shard after another. A second one writes the shard's hypergraph beside it, and a third
+//! completes and publishes the shard while the next one begins. Which sources a shard holds depends on the plan alone.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use blt_output::{
     DocumentInfo, ParquetOptions, ParquetWriter, ShardCompression, ShardReceipt, ShardWriter, WebDatasetWriter,
     dataset_card, parquet_name, sync_directory, wids_index,
 };
-use blt_sidecar::SidecarMerger;
-use crossbeam_channel::{Receiver, Sender};
+use blt_sidecar::{SidecarError, SidecarRecord, SidecarWriter};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
@@ -21,7 +24,8 @@ use crate::options::{IngestOptions, patching_metadata};
 use crate::plan::Plan;
 use crate::reading::Loaded;
 use crate::work::{
-    About, Batch, Encoded, Ended, OutputNames, Work, hex, partial_path, publish_at, publish_hashed, remove_files,
+    About, Batch, Encoded, Ended, Hypergraph, OutputNames, Work, hex, partial_path, publish_at, publish_hashed,
+    remove_files,
 };
 
 /// The index beside plain WebDataset shards.
@@ -136,8 +140,9 @@ pub(crate) fn encode_for_shards(work: &Work<'_>, from_reader: &Receiver<Loaded>,
 
 /// Writes shards until nothing arrives any more. A shard that lacks its end is not published. For each source taken in, one
 /// permit goes back to the reader.
-pub(crate) fn write_shards(
-    work: &Work<'_>,
+pub(crate) fn write_shards<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: &'scope Work<'_>,
     shards: &Shards,
     arrivals: &Receiver<Arrival>,
     permits: &Sender<()>,
@@ -145,21 +150,29 @@ pub(crate) fn write_shards(
 ) {
     let mut waiting = BTreeMap::new();
     let mut next = 0;
-    let mut open: Option<OpenShard<'_>> = None;
+    let mut open: Option<OpenShard<'scope, '_>> = None;
+    let mut closing: Option<ScopedJoinHandle<'scope, ()>> = None;
     for arrival in arrivals {
         waiting.insert(arrival.place.order, arrival);
         while let Some(Arrival { place, state }) = waiting.remove(&next) {
             next += 1;
             let _ = permits.send(());
-            let shard = open.get_or_insert_with(|| OpenShard::new(work, *shards, place.shard));
+            let shard = open.get_or_insert_with(|| OpenShard::new(scope, work, *shards, place.shard));
             match state {
                 State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
-                State::Ended(ended) => shard.members.push(Member::Ended(*ended)),
+                State::Ended(ended) => shard.members.push(Member::Ended(ended)),
                 State::EndOfShard => {
                     let Some(shard) = open.take() else { continue };
-                    if to_journal.send(work.timed(|seconds| &mut seconds.write, || shard.close())).is_err() {
-                        return;
+                    // No more than one is completed while one is written.
+                    if let Some(before) = closing.take() {
+                        before.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                     }
+                    let to_journal = to_journal.clone();
+                    closing = Some(scope.spawn(move || {
+                        let batch = work.timed(|seconds| &mut seconds.write, || shard.close());
+                        // That nobody takes it is told by the journal's own error.
+                        let _ = to_journal.send(batch);
+                    }));
                 }
             }
         }
@@ -168,29 +181,68 @@ pub(crate) fn write_shards(
 
 /// A source of the shard in the making.
 enum Member {
-    Written(About),
-    Ended(Ended),
+    Written(Arc<About>),
+    Ended(Box<Ended>),
 }
 
-/// The two files of a shard in the making: patches and hypergraph.
-type ShardFiles = (Box<dyn ShardWriter>, SidecarMerger);
+/// The two files of a shard in the making.
+struct ShardFiles<'scope> {
+    patches: Box<dyn ShardWriter + Send>,
+    hypergraph: HypergraphWriter<'scope>,
+}
 
-struct OpenShard<'a> {
-    work: &'a Work<'a>,
+/// Records of sources until one thread writes them.
+const RECORDS: usize = 16;
+
+/// The hypergraph of a shard, written by a thread of its own.
+struct HypergraphWriter<'scope> {
+    to_thread: Sender<(SidecarRecord, Arc<About>)>,
+    thread: ScopedJoinHandle<'scope, Result<(), SidecarError>>,
+}
+
+impl<'scope> HypergraphWriter<'scope> {
+    fn create(scope: &'scope Scope<'scope, '_>, work: &'scope Work<'_>, path: PathBuf) -> Result<Self, SidecarError> {
+        let mut writer = SidecarWriter::create(&path)?;
+        let (to_thread, records) = bounded::<(SidecarRecord, Arc<About>)>(RECORDS);
+        let thread = scope.spawn(move || {
+            for (record, about) in records {
+                work.timed(|seconds| &mut seconds.write, || record.write(&about.trunk(), &mut writer))?;
+            }
+            work.timed(|seconds| &mut seconds.write, || writer.close())
+        });
+        Ok(Self { to_thread, thread })
+    }
+
+    /// If the thread has ended, its error is told by [`finish`](Self::finish).
+    fn append(&self, record: SidecarRecord, about: &Arc<About>) {
+        let _ = self.to_thread.send((record, Arc::clone(about)));
+    }
+
+    fn finish(self) -> Result<(), SidecarError> {
+        drop(self.to_thread);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+struct OpenShard<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    work: &'scope Work<'scope>,
     names: [String; 2],
     format: ShardFormat,
     /// Both files, once there is something to write; the error of the first that failed.
-    files: Result<Option<ShardFiles>, SourceError>,
+    files: Result<Option<ShardFiles<'scope>>, SourceError>,
     members: Vec<Member>,
 }
 
-impl<'a> OpenShard<'a> {
-    fn new(work: &'a Work<'a>, shards: Shards, number: u64) -> Self {
-        Self { work, names: shards.names(number), format: shards.format, files: Ok(None), members: Vec::new() }
+impl<'scope, 'env> OpenShard<'scope, 'env> {
+    fn new(scope: &'scope Scope<'scope, 'env>, work: &'scope Work<'_>, shards: Shards, number: u64) -> Self {
+        Self { scope, work, names: shards.names(number), format: shards.format, files: Ok(None), members: Vec::new() }
     }
 
     fn append(&mut self, encoded: Encoded) {
-        let Encoded { patches, sidecar, about } = encoded;
+        let Encoded { patches, hypergraph, about } = encoded;
+        let Hypergraph::Record(record) = hypergraph else { unreachable!("a source of a shard has no file of its own") };
+        let about = Arc::new(about);
         if let Ok(files) = &mut self.files {
             let patching = patching_metadata(&self.work.options.encoding);
             let info = DocumentInfo {
@@ -202,26 +254,30 @@ impl<'a> OpenShard<'a> {
                 patching: &patching,
             };
             let written = (|| {
-                let (writer, merger) = match files {
+                let files = match files {
                     Some(files) => files,
-                    None => files.insert(create(self.work, self.format, &self.names)?),
+                    None => files.insert(create(self.scope, self.work, self.format, &self.names)?),
                 };
-                writer.append(patches.finish(), &info).map_err(SourceError::Write)?;
-                merger.append(&sidecar)?;
+                files.patches.append(patches.finish(), &info).map_err(SourceError::Write)?;
+                files.hypergraph.append(record, &about);
                 Ok(())
             })();
-            let _ = fs::remove_file(&sidecar);
             match written {
                 Ok(()) => {}
                 // The format cannot hold this source, and the shard is as it was.
                 Err(SourceError::Write(error)) if error.kind() == io::ErrorKind::InvalidInput => {
-                    self.members.push(Member::Ended(about.fail(SourceError::Write(error))));
+                    let about = Arc::into_inner(about).expect("the hypergraph does not have it");
+                    self.members.push(Member::Ended(Box::new(about.fail(SourceError::Write(error)))));
                     return;
                 }
-                Err(error) => self.files = Err(error),
+                Err(error) => {
+                    if let Ok(Some(files)) = std::mem::replace(&mut self.files, Err(error)) {
+                        // What it says comes too late to count.
+                        let _ = files.hypergraph.finish();
+                    }
+                }
             }
         }
-        let _ = fs::remove_file(sidecar);
         self.members.push(Member::Written(about));
     }
 
@@ -237,8 +293,8 @@ impl<'a> OpenShard<'a> {
             }
         }
         let end = |member, outputs: &dyn Fn(About) -> Ended| match member {
-            Member::Ended(ended) => ended,
-            Member::Written(about) => outputs(about),
+            Member::Ended(ended) => *ended,
+            Member::Written(about) => outputs(Arc::into_inner(about).expect("the hypergraph's thread has ended")),
         };
         match published {
             Ok(Some(files)) => Batch {
@@ -267,9 +323,14 @@ impl<'a> OpenShard<'a> {
     }
 }
 
-fn create(work: &Work<'_>, format: ShardFormat, names: &[String; 2]) -> Result<ShardFiles, SourceError> {
+fn create<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: &'scope Work<'_>,
+    format: ShardFormat,
+    names: &[String; 2],
+) -> Result<ShardFiles<'scope>, SourceError> {
     let [patches, sidecar] = names.each_ref().map(|name| partial_path(work.partial, name));
-    let writer: Box<dyn ShardWriter> = match format {
+    let patches: Box<dyn ShardWriter + Send> = match format {
         ShardFormat::WebDataset(compression) => {
             let n_threads = work.options.n_workers;
             Box::new(WebDatasetWriter::create(&patches, compression, n_threads).map_err(SourceError::Write)?)
@@ -280,13 +341,14 @@ fn create(work: &Work<'_>, format: ShardFormat, names: &[String; 2]) -> Result<S
             Box::new(writer.map_err(SourceError::Write)?)
         }
     };
-    Ok((writer, SidecarMerger::create(&sidecar)?))
+    Ok(ShardFiles { patches, hypergraph: HypergraphWriter::create(scope, work, sidecar)? })
 }
 
-fn finish(work: &Work<'_>, names: &[String; 2], (writer, merger): ShardFiles) -> Result<Vec<OutputFile>, SourceError> {
+fn finish(work: &Work<'_>, names: &[String; 2], files: ShardFiles<'_>) -> Result<Vec<OutputFile>, SourceError> {
     let [patches_name, sidecar_name] = names;
-    let ShardReceipt { path, n_bytes, sha256, .. } = writer.finish().map_err(SourceError::Write)?;
-    merger.finish()?;
+    let patches = files.patches.finish().map_err(SourceError::Write);
+    files.hypergraph.finish()?;
+    let ShardReceipt { path, n_bytes, sha256, .. } = patches?;
     let publish_both = || {
         let sidecar = publish_hashed(work.partial, &work.options.output, sidecar_name)?;
         publish_at(&path, &work.options.output, patches_name)?;

@@ -14,14 +14,14 @@ use blt_output::{
     DocumentCollector, DocumentInfo, Embeddings, Projection, ShardReceipt, publish, sync_directory, write_safetensors,
 };
 use blt_patcher::Rule;
-use blt_sidecar::{Sidecar, SidecarWriter, TrunkInfo, write_json};
+use blt_sidecar::{Sidecar, SidecarError, SidecarRecord, SidecarWriter, TrunkInfo, write_json};
 
 use crate::decoding::decode;
 use crate::encode::{EmbeddingsOf, PatchSink, encode_view};
 use crate::error::SourceError;
 use crate::id::is_inside;
 use crate::journal::{OutputFile, Row, Status};
-use crate::options::{IngestOptions, patching_metadata};
+use crate::options::{Form, IngestOptions, patching_metadata};
 use crate::plan::PlannedSource;
 use crate::run::{Observer, Outcome, StageSeconds};
 use crate::source::LoadedSource;
@@ -88,14 +88,41 @@ impl Ended {
 /// A source that was encoded; its files are in the making.
 pub(crate) struct Encoded {
     pub(crate) patches: DocumentCollector,
-    /// The hypergraph.
-    pub(crate) sidecar: PathBuf,
+    pub(crate) hypergraph: Hypergraph,
     pub(crate) about: About,
+}
+
+/// The hypergraph of a source in the making.
+pub(crate) enum Hypergraph {
+    /// In a file of its own.
+    File(SidecarWriter),
+    /// Held for the file of its shard.
+    Record(SidecarRecord),
+}
+
+impl Hypergraph {
+    fn view(&mut self, view: &View) -> Result<(), SidecarError> {
+        match self {
+            Self::File(writer) => writer.view(view).map(drop),
+            Self::Record(record) => {
+                record.view(view);
+                Ok(())
+            }
+        }
+    }
+
+    fn leaf(&mut self, patch: &Patch<'_>) -> Result<(), SidecarError> {
+        match self {
+            Self::File(writer) => writer.leaf(patch),
+            Self::Record(record) => record.leaf(patch),
+        }
+    }
 }
 
 /// What there is to say of a source that was encoded.
 pub(crate) struct About {
     pub(crate) planned: Arc<PlannedSource>,
+    media_type: String,
     pub(crate) modality: Modality,
     pub(crate) sha256: [u8; 32],
     pub(crate) n_bytes: u64,
@@ -106,6 +133,19 @@ pub(crate) struct About {
 }
 
 impl About {
+    /// As it stands in the hypergraph.
+    pub(crate) fn trunk(&self) -> TrunkInfo<'_> {
+        TrunkInfo {
+            output_id: &self.planned.id,
+            path: &self.planned.name,
+            sha256: self.sha256,
+            n_bytes: self.n_bytes,
+            media_type: &self.media_type,
+            modality: self.modality,
+            problems: &self.problems,
+        }
+    }
+
     /// That it has failed after all.
     pub(crate) fn fail(self, error: SourceError) -> Ended {
         let row = Row {
@@ -163,11 +203,17 @@ impl Work<'_> {
         let mut told = std::collections::HashSet::new();
         document.problems.retain(|problem| told.insert(problem.clone()));
 
-        let sidecar = self.partial.join(OutputNames::of(&planned.id).sidecar);
+        let hypergraph = match self.options.form {
+            Form::Documents => {
+                let path = self.partial.join(OutputNames::of(&planned.id).sidecar);
+                Hypergraph::File(SidecarWriter::create(&path)?)
+            }
+            Form::Shards(_) => Hypergraph::Record(SidecarRecord::new(self.partial)),
+        };
         let mut sink = Outputs {
             patches: DocumentCollector::new(self.partial, *embeddings, self.projection.clone()),
-            sidecar: SidecarWriter::create(&sidecar)?,
-            sidecar_error: None,
+            hypergraph,
+            hypergraph_error: None,
             observer: self.observer,
         };
         for view in &document.views {
@@ -175,18 +221,9 @@ impl Work<'_> {
         }
         content.check_unchanged()?;
         let (sha256, n_bytes) = (content.sha256, content.n_bytes);
-        let trunk = TrunkInfo {
-            output_id: &planned.id,
-            path: &planned.name,
-            sha256,
-            n_bytes,
-            media_type: &document.media_type,
-            modality: document.modality,
-            problems: &document.problems,
-        };
-        self.timed(|seconds| &mut seconds.write, || sink.sidecar.finish(&trunk))?;
         let about = About {
             planned: Arc::clone(planned),
+            media_type: document.media_type,
             modality: document.modality,
             sha256,
             n_bytes,
@@ -194,13 +231,17 @@ impl Work<'_> {
             problems: document.problems,
             error,
         };
-        Ok(Encoded { patches: sink.patches, sidecar, about })
+        Ok(Encoded { patches: sink.patches, hypergraph: sink.hypergraph, about })
     }
 
     /// Gives a source files of its own.
     pub(crate) fn publish_document(&self, encoded: Encoded) -> Result<(Ended, Vec<OutputFile>), SourceError> {
-        let Encoded { patches, sidecar, about } = encoded;
+        let Encoded { patches, hypergraph, about } = encoded;
         let OutputNames { sidecar: sidecar_name, json, patches: file_name } = OutputNames::of(&about.planned.id);
+        let Hypergraph::File(sidecar) = hypergraph else {
+            unreachable!("a source with files of its own has this one too")
+        };
+        sidecar.finish(&about.trunk())?;
         let info = DocumentInfo {
             id: &about.planned.id,
             source: &about.planned.name,
@@ -214,7 +255,7 @@ impl Work<'_> {
         let mut small = vec![sidecar_name];
         if self.options.export_json {
             let mut out = io::BufWriter::new(File::create(self.partial.join(&json)).map_err(SourceError::Write)?);
-            write_json(&Sidecar::open(&sidecar)?, &mut out)?;
+            write_json(&Sidecar::open(&self.partial.join(&small[0]))?, &mut out)?;
             out.into_inner().map_err(|error| SourceError::Write(error.into_error()))?;
             small.push(json);
         }
@@ -238,9 +279,9 @@ impl Work<'_> {
         content: &mut LoadedSource,
         sink: &mut Outputs<'_>,
     ) -> Result<(), SourceError> {
-        sink.sidecar.view(view)?;
+        sink.hypergraph.view(view)?;
         let encoded = self.encode_view_into(view, content, sink);
-        if let Some(error) = sink.sidecar_error.take() {
+        if let Some(error) = sink.hypergraph_error.take() {
             return Err(error.into());
         }
         encoded?;
@@ -324,8 +365,8 @@ impl Read for ViewReader<'_, '_> {
 /// The outputs of one source, fed from one encoding.
 struct Outputs<'a> {
     patches: DocumentCollector,
-    sidecar: SidecarWriter,
-    sidecar_error: Option<blt_sidecar::SidecarError>,
+    hypergraph: Hypergraph,
+    hypergraph_error: Option<SidecarError>,
     observer: &'a dyn Observer,
 }
 
@@ -336,8 +377,8 @@ impl PatchSink for Outputs<'_> {
     }
 
     fn patch(&mut self, patch: &Patch<'_>) -> io::Result<()> {
-        if let Err(error) = self.sidecar.leaf(patch) {
-            self.sidecar_error = Some(error);
+        if let Err(error) = self.hypergraph.leaf(patch) {
+            self.hypergraph_error = Some(error);
             return Err(io::Error::other("the hypergraph could not be written"));
         }
         self.patches.patch(patch)

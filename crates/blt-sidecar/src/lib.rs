@@ -1,5 +1,6 @@
-//! The hypergraph of a source, or of the sources of a shard, in SQLite: its trunk (the source), branches (views and the units inside them), leaves
-//! (patches), and the hyperedges between them. Typed columns, strict tables, indices; any SQLite client can query it.
+//! The hypergraph of a source, or of the sources of a shard, in SQLite: its trunk (the source), branches (views and the units
+//! inside them), leaves (patches), and the hyperedges between them. Typed columns, strict tables, indices; any SQLite client can
+//! query it.
 //!
 //! ```
 //! use blt_core::{ByteRange, Modality, Patch, View};
@@ -26,13 +27,13 @@
 //! is the caller's part. This is the only crate that links SQLite for the hypergraph.
 
 mod json;
-mod merge;
 mod read;
+mod record;
 mod schema;
 mod write;
 
 pub use json::write_json;
-pub use merge::SidecarMerger;
 pub use read::{Branch, Leaf, Sidecar, SidecarError, Trunk};
+pub use record::SidecarRecord;
 pub use schema::{APPLICATION_ID, SCHEMA_VERSION};
 pub use write::{SidecarWriter, TrunkInfo};

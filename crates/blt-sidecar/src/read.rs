@@ -27,6 +27,9 @@ pub enum SidecarError {
         /// Its `PRAGMA user_version`.
         version: i32,
     },
+    /// What is to be written cannot be held until then.
+    #[error("cannot hold the hypergraph in a temporary file")]
+    Held(#[source] std::io::Error),
     /// Writing the JSON form failed.
     #[error("cannot write the hypergraph as JSON")]
     Json(#[source] std::io::Error),

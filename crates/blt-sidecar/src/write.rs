@@ -1,6 +1,7 @@
-//! Writing a sidecar while its source is being read.
+//! Writing a sidecar while its source is being read, or of several sources, one after another.
 
 use std::path::Path;
+use std::sync::LazyLock;
 
 use blt_core::{Modality, Origin, Patch, Rect, View, ViewData};
 use rusqlite::{Connection, params};
@@ -8,8 +9,16 @@ use rusqlite::{Connection, params};
 use crate::read::SidecarError;
 use crate::schema::{APPLICATION_ID, INDICES, SCHEMA, SCHEMA_VERSION};
 
-/// The one trunk of a sidecar.
-const TRUNK_ID: i64 = 1;
+/// Leaves that are inserted by one statement: SQLite then looks for their place once.
+const LEAVES_AT_ONCE: usize = 64;
+const LEAF_COLUMNS: usize = 8;
+static INSERT_LEAF: LazyLock<String> = LazyLock::new(|| insert_leaves(1));
+static INSERT_LEAVES: LazyLock<String> = LazyLock::new(|| insert_leaves(LEAVES_AT_ONCE));
+
+fn insert_leaves(n: usize) -> String {
+    let row = format!("({})", ["?"; LEAF_COLUMNS].join(", "));
+    format!("INSERT INTO leaf VALUES {}", vec![row; n].join(", "))
+}
 
 /// What is known of a source once all of it has been read.
 #[derive(Debug, Clone, Copy)]
@@ -30,13 +39,20 @@ pub struct TrunkInfo<'a> {
     pub problems: &'a [String],
 }
 
-/// Writes one sidecar: views in order, each followed by its leaves in order, then the trunk.
+/// Writes one sidecar: views in order, each followed by its leaves in order, then the trunk; and so on for further sources.
+/// Ids count on through all of them; `tensor_byte` and `tensor_row` count from the start of each.
 #[derive(Debug)]
 pub struct SidecarWriter {
     connection: Connection,
-    view: Option<OpenView>,
+    /// Ids of the current source and of what comes next.
+    trunk: i64,
     next_branch: i64,
-    n_views: i64,
+    next_edge: i64,
+    view: Option<OpenView>,
+    /// Of the current source.
+    views: Vec<i64>,
+    /// Leaves that are not in the database yet.
+    leaves: Vec<LeafRow>,
     tensor_byte: u64,
     tensor_row: u64,
 }
@@ -61,7 +77,17 @@ impl SidecarWriter {
     /// Fails when the file exists or cannot be written.
     pub fn create(path: &Path) -> Result<Self, SidecarError> {
         let connection = create(path)?;
-        Ok(Self { connection, view: None, next_branch: 1, n_views: 0, tensor_byte: 0, tensor_row: 0 })
+        Ok(Self {
+            connection,
+            trunk: 1,
+            next_branch: 1,
+            next_edge: 1,
+            view: None,
+            views: Vec::new(),
+            leaves: Vec::with_capacity(LEAVES_AT_ONCE),
+            tensor_byte: 0,
+            tensor_row: 0,
+        })
     }
 
     /// Begins a view and gives its id.
@@ -80,7 +106,7 @@ impl SidecarWriter {
             id,
             parent: None,
             view: id,
-            ordinal: self.n_views,
+            ordinal: self.views.len() as i64,
             label: &view.label,
             name: view.name.as_deref(),
             modality: view.modality,
@@ -116,7 +142,7 @@ impl SidecarWriter {
         };
         let units = view.units.iter().enumerate().map(bounds).collect();
         self.view = Some(OpenView { id, preserves_source, n_bytes: 0, n_leaves: 0, units, unit: None });
-        self.n_views += 1;
+        self.views.push(id);
         Ok(id)
     }
 
@@ -127,7 +153,7 @@ impl SidecarWriter {
         let Address { source, member, page, frame, row: table_row, rect, samples, time } = address;
         self.connection.prepare_cached(sql)?.execute(params![
             row.id,
-            TRUNK_ID,
+            self.trunk,
             row.parent,
             row.view,
             row.ordinal,
@@ -174,63 +200,110 @@ impl SidecarWriter {
         let view = self.view.as_mut().expect("a view was begun");
         assert_eq!(patch.range.start, view.n_bytes, "leaves tile their view");
         let branch = view.branch_at(patch.range.start);
-        self.connection.prepare_cached("INSERT INTO leaf VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?.execute(
-            params![
-                view.id,
-                patch.range.start as i64,
-                patch.range.len() as i64,
-                view.n_leaves as i64,
-                branch,
-                f64::from(patch.entropy),
-                f64::from(patch.prominence),
-                f64::from(patch.coherence),
-            ],
-        )?;
+        self.leaves.push(LeafRow {
+            view: view.id,
+            start: patch.range.start as i64,
+            n_bytes: patch.range.len() as i64,
+            ordinal: view.n_leaves as i64,
+            branch,
+            signals: [patch.entropy, patch.prominence, patch.coherence].map(f64::from),
+        });
         view.n_bytes = patch.range.end;
         view.n_leaves += 1;
+        if self.leaves.len() == LEAVES_AT_ONCE { self.insert_leaves() } else { Ok(()) }
+    }
+
+    fn insert_leaves(&mut self) -> Result<(), SidecarError> {
+        let (sql, n) = match self.leaves.len() {
+            LEAVES_AT_ONCE => (&*INSERT_LEAVES, LEAVES_AT_ONCE),
+            _ => (&*INSERT_LEAF, 1),
+        };
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for rows in self.leaves.chunks(n) {
+            for (first, row) in (1..).step_by(LEAF_COLUMNS).zip(rows) {
+                let integers = [row.view, row.start, row.n_bytes, row.ordinal, row.branch];
+                for (column, value) in (first..).zip(integers) {
+                    statement.raw_bind_parameter(column, value)?;
+                }
+                for (column, value) in (first + integers.len()..).zip(row.signals) {
+                    statement.raw_bind_parameter(column, value)?;
+                }
+            }
+            statement.raw_execute()?;
+        }
+        self.leaves.clear();
         Ok(())
     }
 
-    /// Writes the trunk and what could not be decoded, joins several views by a `same_source` edge, and closes the file.
+    /// Ends the one source and closes the file.
     ///
     /// # Errors
     ///
     /// Fails when the database cannot be written.
     pub fn finish(mut self, trunk: &TrunkInfo<'_>) -> Result<(), SidecarError> {
+        self.end_source(trunk)?;
+        self.close()
+    }
+
+    /// Ends a source: writes the trunk and what could not be decoded, and joins several views by a `same_source` edge. What
+    /// comes then is another's.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be written.
+    pub fn end_source(&mut self, trunk: &TrunkInfo<'_>) -> Result<(), SidecarError> {
         self.end_view()?;
-        self.connection.execute(
-            "INSERT INTO trunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
-            params![
-                TRUNK_ID,
-                trunk.output_id,
-                trunk.path,
-                &trunk.sha256[..],
-                trunk.n_bytes as i64,
-                trunk.media_type,
-                trunk.modality.name()
-            ],
-        )?;
+        let sql = "INSERT INTO trunk VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        self.connection.prepare_cached(sql)?.execute(params![
+            self.trunk,
+            trunk.output_id,
+            trunk.path,
+            &trunk.sha256[..],
+            trunk.n_bytes as i64,
+            trunk.media_type,
+            trunk.modality.name()
+        ])?;
         for (ordinal, problem) in trunk.problems.iter().enumerate() {
             let sql = "INSERT INTO problem VALUES (?1, ?2, ?3)";
-            self.connection.prepare_cached(sql)?.execute(params![TRUNK_ID, ordinal as i64, problem])?;
+            self.connection.prepare_cached(sql)?.execute(params![self.trunk, ordinal as i64, problem])?;
         }
-        if self.n_views > 1 {
-            self.connection.execute_batch(
-                "INSERT INTO hyperedge VALUES (1, 'same_source', 1.0);
-                 INSERT INTO incidence SELECT 1, ordinal, 'branch', id, NULL FROM branch WHERE parent IS NULL;",
-            )?;
+        if self.views.len() > 1 {
+            let edge = "INSERT INTO hyperedge VALUES (?1, 'same_source', 1.0)";
+            self.connection.prepare_cached(edge)?.execute([self.next_edge])?;
+            for (ordinal, view) in self.views.iter().enumerate() {
+                let incidence = "INSERT INTO incidence VALUES (?1, ?2, 'branch', ?3, NULL)";
+                self.connection.prepare_cached(incidence)?.execute([self.next_edge, ordinal as i64, *view])?;
+            }
+            self.next_edge += 1;
         }
-        close(self.connection)
+        self.trunk += 1;
+        self.views.clear();
+        (self.tensor_byte, self.tensor_row) = (0, 0);
+        Ok(())
+    }
+
+    /// Completes the file, behind the end of a source.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the database cannot be written.
+    pub fn close(self) -> Result<(), SidecarError> {
+        self.connection.execute_batch(&format!("{INDICES} COMMIT;"))?;
+        self.connection.close().map_err(|(_, error)| error.into())
     }
 
     fn end_view(&mut self) -> Result<(), SidecarError> {
+        self.insert_leaves()?;
         let Some(view) = self.view.take() else { return Ok(()) };
         let source_end = view.preserves_source.then_some(view.n_bytes as i64);
-        self.connection.execute(
-            "UPDATE branch SET byte_end = ?2, source_start = coalesce(?3, source_start),
-                source_end = coalesce(?4, source_end) WHERE id = ?1",
-            params![view.id, view.n_bytes as i64, source_end.map(|_| 0i64), source_end],
-        )?;
+        let sql = "UPDATE branch SET byte_end = ?2, source_start = coalesce(?3, source_start),
+                source_end = coalesce(?4, source_end) WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.execute(params![
+            view.id,
+            view.n_bytes as i64,
+            source_end.map(|_| 0i64),
+            source_end
+        ])?;
         self.tensor_byte += view.n_bytes;
         self.tensor_row += view.n_leaves;
         Ok(())
@@ -238,7 +311,7 @@ impl SidecarWriter {
 }
 
 /// A new database at `path`, in one transaction up to its end.
-pub(crate) fn create(path: &Path) -> Result<Connection, SidecarError> {
+fn create(path: &Path) -> Result<Connection, SidecarError> {
     if path.exists() {
         return Err(SidecarError::Exists(path.to_owned()));
     }
@@ -252,10 +325,16 @@ pub(crate) fn create(path: &Path) -> Result<Connection, SidecarError> {
     Ok(connection)
 }
 
-/// Completes a database.
-pub(crate) fn close(connection: Connection) -> Result<(), SidecarError> {
-    connection.execute_batch(&format!("{INDICES} COMMIT;"))?;
-    connection.close().map_err(|(_, error)| error.into())
+/// A leaf as it stands in its table.
+#[derive(Debug)]
+struct LeafRow {
+    view: i64,
+    start: i64,
+    n_bytes: i64,
+    ordinal: i64,
+    branch: i64,
+    /// Entropy, prominence, coherence.
+    signals: [f64; 3],
 }
 
 /// A branch but for its place in the source.

@@ -44,7 +44,7 @@ pub struct RadialOptions {
     pub exponent: f64,
     /// Number of shells; missing: [`Method::default_shells`].
     pub n_shells: Option<u32>,
-    /// Where the boundaries of shells lie.
+    /// Where the boundaries of shells lie; those of the original's scripts have one width whatever is asked for.
     pub spacing: ShellSpacing,
 }
 
@@ -217,7 +217,11 @@ pub fn fill(patches: &Patches<'_>, options: &FillOptions) -> Result<Placement, F
     check(patches, options)?;
     let n_shells = options.radial.n_shells.unwrap_or(options.method.default_shells());
     let ball = ball(&options.radial, patches.len(), n_shells)?;
-    let shell_bounds = ball.shell_bounds(n_shells, options.radial.spacing);
+    let spacing = match options.method {
+        Method::SeedV07(_) => ShellSpacing::EqualWidth,
+        _ => options.radial.spacing,
+    };
+    let shell_bounds = ball.shell_bounds(n_shells, spacing);
     let (chart, mut points, n_degenerate) = directions(patches, options);
     let allocated = if patches.is_empty() {
         Allocated::default()
@@ -289,15 +293,15 @@ fn check(patches: &Patches<'_>, options: &FillOptions) -> Result<(), FillError> 
         let centre = centre.unwrap_or_default();
         in_range("lasing centre", centre, centre.is_finite(), "a finite number")?;
     }
+    if let Method::SeedV07(SeedScript::Osmotic | SeedScript::Thrml) = options.method {
+        let moved_by = [(options.ebm.is_some(), "energy-based placement"), (options.lasing.is_some(), "lasing")];
+        if let Some((_, option)) = moved_by.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
+            let found = "of the scripts' radii".to_owned();
+            return Err(FillError::Option { option, found, expected: "radii inside the ball" });
+        }
+    }
     if let Some(ebm) = &options.ebm {
         check_ebm(ebm)?;
-        if let Method::SeedV07(SeedScript::Osmotic | SeedScript::Thrml) = options.method {
-            return Err(FillError::Option {
-                option: "energy-based placement",
-                found: "the scripts' radii".to_owned(),
-                expected: "radii inside the ball",
-            });
-        }
         let is_fine = |edge: &Edge| edge.weight.is_finite() && edge.from.max(edge.to) < expected as u32;
         if let Some(index) = patches.edges.iter().position(|edge| !is_fine(edge)) {
             let Edge { from, to, weight } = patches.edges[index];
@@ -378,7 +382,7 @@ fn ball(options: &RadialOptions, n_patches: usize, n_shells: u32) -> Result<Holl
     HollowBall::new(r_min, options.r_max, options.exponent).ok_or_else(|| FillError::Option {
         option: "the ball",
         found: format!("from {r_min} to {} with exponent {}", options.r_max, options.exponent),
-        expected: "0 <= r_min < r_max and a positive exponent",
+        expected: "0 <= r_min < r_max and an exponent above 0 that tells their volumes apart",
     })
 }
 

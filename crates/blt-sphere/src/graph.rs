@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rayon::prelude::*;
 
 use crate::Rows;
-use crate::cap_tree::{CapTree, Effort};
+use crate::cap_tree::{CapTree, Effort, QueryError};
 
 /// Patches that ask for their neighbours together.
 const TOGETHER: usize = 4096;
@@ -24,7 +24,7 @@ pub struct Graph {
 pub struct WalkOptions {
     /// A patch is stepped on when its coherence is above this.
     pub threshold: f64,
-    /// Neighbours that are looked at: those with the largest weights.
+    /// Neighbours that are looked at: the nearest.
     pub top_k: usize,
     /// Most steps.
     pub max_steps: usize,
@@ -108,33 +108,6 @@ impl Graph {
         }
         hops
     }
-
-    /// A greedy walk: from `start`, again and again to the most coherent neighbour that was not visited, as long as its coherence is
-    /// above the threshold. Ties go to the smaller patch. The patches visited, `start` first.
-    ///
-    /// # Panics
-    ///
-    /// Panics when `coherence` is not one number a patch, or there is no patch `start`.
-    pub fn walk(&self, coherence: &[f64], start: u32, options: &WalkOptions) -> Vec<u32> {
-        assert_eq!(coherence.len(), self.len(), "coherence is one number a patch");
-        let mut visited = vec![false; self.len()];
-        visited[start as usize] = true;
-        let mut path = vec![start];
-        while path.len() <= options.max_steps {
-            let mut near: Vec<(u32, f32)> = self.neighbours(path[path.len() - 1]).collect();
-            near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let best = near
-                .into_iter()
-                .take(options.top_k)
-                .map(|(patch, _)| patch)
-                .filter(|&patch| !visited[patch as usize] && coherence[patch as usize] > options.threshold)
-                .min_by(|&a, &b| coherence[b as usize].total_cmp(&coherence[a as usize]).then(a.cmp(&b)));
-            let Some(next) = best else { break };
-            visited[next as usize] = true;
-            path.push(next);
-        }
-        path
-    }
 }
 
 impl CapTree<'_> {
@@ -151,5 +124,34 @@ impl CapTree<'_> {
             }
         }
         Graph::from_edges(rows.len(), edges)
+    }
+
+    /// A greedy walk: from `start`, again and again to the most coherent of the nearest others that was not visited, as long as its
+    /// coherence is above the threshold. Ties go to the smaller patch. The patches visited, `start` first.
+    ///
+    /// # Errors
+    ///
+    /// [`QueryError`] when `start` has no direction.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `coherence` is not one number a patch, or there is no patch `start`.
+    pub fn walk(&self, coherence: &[f64], start: u32, options: &WalkOptions) -> Result<Vec<u32>, QueryError> {
+        assert_eq!(coherence.len(), self.rows().len(), "coherence is one number a patch");
+        let mut visited = vec![false; self.rows().len()];
+        visited[start as usize] = true;
+        let mut path = vec![start];
+        while path.len() <= options.max_steps {
+            let last = path[path.len() - 1];
+            let near = self.knn(self.rows().row(last as usize), options.top_k.saturating_add(1), Effort::Exact)?;
+            let others = near.iter().map(|other| other.id).filter(|&other| other != last).take(options.top_k);
+            let best = others
+                .filter(|&patch| !visited[patch as usize] && coherence[patch as usize] > options.threshold)
+                .min_by(|&a, &b| coherence[b as usize].total_cmp(&coherence[a as usize]).then(a.cmp(&b)));
+            let Some(next) = best else { break };
+            visited[next as usize] = true;
+            path.push(next);
+        }
+        Ok(path)
     }
 }

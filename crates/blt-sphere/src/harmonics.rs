@@ -6,11 +6,13 @@
 use std::f64::consts::PI;
 
 use crate::legendre::{Legendre, MAX_BAND_LIMIT, Power, place};
-use crate::parallel::{map_chunks, sum};
+use crate::parallel::{CHUNK, map_chunks, sum};
 use crate::places::direction;
 
 /// Points that go through the recurrence together, in the first-level cache.
 const BLOCK: usize = 512;
+/// Chunks of points whose sums are in memory together.
+const CHUNKS_AT_ONCE: usize = 16;
 
 /// Coefficients of a function on the sphere.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,21 +128,26 @@ impl Harmonics {
     }
 
     fn of(n: usize, point: impl Fn(usize) -> (f64, f64, f64) + Sync, legendre: &Legendre) -> Self {
-        let mut coefficients = vec![0.0; (legendre.band_limit() + 1).pow(2)];
-        let chunks = map_chunks(n, |range| {
-            let mut sums = vec![0.0; coefficients.len()];
-            for first in range.clone().step_by(BLOCK) {
-                let mut points = Block::default();
-                for i in first..range.end.min(first + BLOCK) {
-                    let (theta, phi, weight) = point(i);
-                    points.push(direction(theta, phi), weight);
+        let n_coefficients = (legendre.band_limit() + 1).pow(2);
+        let mut coefficients = vec![0.0; n_coefficients];
+        // Some chunks at a time, in order: there are never more sets of coefficients in memory, however many points there are.
+        for start in (0..n).step_by(CHUNKS_AT_ONCE * CHUNK) {
+            let chunks = map_chunks((n - start).min(CHUNKS_AT_ONCE * CHUNK), |range| {
+                let mut sums = vec![0.0; n_coefficients];
+                let range = start + range.start..start + range.end;
+                for first in range.clone().step_by(BLOCK) {
+                    let mut points = Block::default();
+                    for i in first..range.end.min(first + BLOCK) {
+                        let (theta, phi, weight) = point(i);
+                        points.push(direction(theta, phi), weight);
+                    }
+                    points.add_to(&mut sums, legendre);
                 }
-                points.add_to(&mut sums, legendre);
+                sums
+            });
+            for sums in chunks {
+                coefficients.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
             }
-            sums
-        });
-        for sums in chunks {
-            coefficients.iter_mut().zip(sums).for_each(|(all, sum)| *all += sum);
         }
         let squared_weights = sum(n, |i| point(i).2.powi(2));
         Self { band_limit: legendre.band_limit(), coefficients, squared_weights, n_points: n }

@@ -3,6 +3,7 @@
 
 use std::f64::consts::PI;
 
+use crate::allocation::largest_remainder;
 use crate::cap_tree::{CapTree, Effort, QueryError};
 use crate::graph::Graph;
 use crate::partitions::Partitions;
@@ -226,7 +227,9 @@ pub fn budgets(relevance: &[f64], total: u64, most: u64) -> Vec<u64> {
     let mut left = total;
     // Whoever would get too much gets the most there is, and the others share the rest.
     loop {
-        let round = largest_remainder(&open.iter().map(|&i| weights[i]).collect::<Vec<_>>(), left);
+        // As parts of the largest, so that their sum is finite.
+        let largest = open.iter().map(|&i| weights[i]).fold(0.0, f64::max);
+        let round = largest_remainder(&open.iter().map(|&i| weights[i] / largest).collect::<Vec<_>>(), left);
         let full: Vec<usize> = (0..open.len()).filter(|&j| round[j] > most).map(|j| open[j]).collect();
         if full.is_empty() {
             open.iter().zip(round).for_each(|(&i, share)| shares[i] = share);
@@ -241,41 +244,9 @@ pub fn budgets(relevance: &[f64], total: u64, most: u64) -> Vec<u64> {
     }
 }
 
-/// `total` in parts proportional to `weights`, which are above 0 together: floors first, then one each by largest remainder.
-fn largest_remainder(weights: &[f64], total: u64) -> Vec<u64> {
-    let largest = weights.iter().copied().fold(0.0, f64::max);
-    let sum: f64 = weights.iter().map(|weight| weight / largest).sum();
-    let exact: Vec<f64> = weights.iter().map(|weight| weight / largest / sum * total as f64).collect();
-    let mut shares: Vec<u64> = exact.iter().map(|share| share.floor() as u64).collect();
-    let mut by_remainder: Vec<usize> = (0..shares.len()).collect();
-    by_remainder.sort_by(|&i, &j| exact[j].fract().total_cmp(&exact[i].fract()).then(i.cmp(&j)));
-    // Parts of large totals are rounded, so that their floors can sum to more than the total or leave more than one each.
-    let mut excess = shares.iter().map(|&share| u128::from(share)).sum::<u128>().saturating_sub(u128::from(total));
-    for &i in by_remainder.iter().rev() {
-        let back = u64::try_from(excess).unwrap_or(u64::MAX).min(shares[i]);
-        shares[i] -= back;
-        excess -= u128::from(back);
-    }
-    let rest = total - shares.iter().sum::<u64>();
-    let n = shares.len() as u64;
-    for (place, &i) in (0..).zip(&by_remainder) {
-        shares[i] += rest / n + u64::from(place < rest % n);
-    }
-    shares
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_largest_remainders_get_what_the_floors_leave() {
-        assert_eq!(largest_remainder(&[5.0, 3.0, 2.0], 11), [6, 3, 2]); // 5.5, 3.3, 2.2
-        assert_eq!(largest_remainder(&[1.0, 1.0, 1.0], 2), [1, 1, 0]);
-        assert_eq!(largest_remainder(&[1.0, 1.0], u64::MAX), [u64::MAX / 2 + 1, u64::MAX / 2]);
-        assert_eq!(largest_remainder(&[f64::MAX, f64::MAX], 10), [5, 5]);
-        assert!(largest_remainder(&[], 10).is_empty());
-    }
 
     #[test]
     fn what_is_above_the_most_goes_to_the_others() {
@@ -283,5 +254,6 @@ mod tests {
         assert_eq!(budgets(&[8.0, f64::NAN, -1.0], 100, 40), [40, 30, 30]);
         assert_eq!(budgets(&[8.0, 1.0], 100, 40), [40, 40]);
         assert_eq!(budgets(&[0.0, 0.0], 5, 40), [3, 2]);
+        assert_eq!(budgets(&[f64::MAX, f64::MAX], 10, 40), [5, 5]);
     }
 }

@@ -97,10 +97,11 @@ pub struct HollowBall {
 
 impl HollowBall {
     /// From `r_min` to `r_max`. The exponent is 3 for volume, 2 for the area law, 1.5 for the original's energy-based placement.
-    /// `None` unless `0 <= r_min < r_max` and `0 < exponent`, all finite.
+    /// `None` unless `0 <= r_min < r_max` and `0 < exponent`, all finite, and the volumes below both radii differ.
     pub fn new(r_min: f64, r_max: f64, exponent: f64) -> Option<Self> {
         let valid = r_min >= 0.0 && r_min < r_max && r_max.is_finite() && exponent > 0.0 && exponent.is_finite();
-        valid.then_some(Self { r_min, r_max, exponent })
+        let ball = Self { r_min, r_max, exponent };
+        (valid && ball.core() < 1.0).then_some(ball)
     }
 
     /// Radius of the core.
@@ -223,6 +224,7 @@ mod tests {
             (0.0, f64::INFINITY, 3.0),
             (f64::NAN, 1.0, 3.0),
             (0.0, 1.0, 0.0),
+            (1.0, 2.0, 1e-17),
         ] {
             assert_eq!(HollowBall::new(r_min, r_max, exponent), None);
         }

@@ -21,6 +21,8 @@ pub(crate) enum SphereCommand {
     Walk(Box<WalkArgs>),
     /// How patches are distributed over the sphere, by angular scale
     Harmonics(HarmonicsArgs),
+    /// Draw a sphere: a page to turn it in, SVG or PNG
+    Render(RenderArgs),
     /// Check what has to hold of spheres, indexes, corpora and patch files
     Verify(VerifyArgs),
     /// From sources to a corpus: encode, hypergraph, sphere, roots, harmonics; goes on where it stopped
@@ -218,15 +220,15 @@ pub(crate) struct FillArgs {
     /// Radius of the rim [default: that of the scale]
     #[arg(long, value_name = "R", help_heading = "Radii")]
     pub(crate) max_radius: Option<f64>,
-    /// How volume grows with the radius
-    #[arg(long, value_name = "G", default_value_t = 3.0, help_heading = "Radii")]
-    pub(crate) volume_exponent: f64,
+    /// How volume grows with the radius [default: 3]
+    #[arg(long, value_name = "G", help_heading = "Radii")]
+    pub(crate) volume_exponent: Option<f64>,
     /// Number of shells [default: 256, for `thrml` 128]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1 << 20), help_heading = "Radii")]
     pub(crate) shells: Option<u32>,
-    /// Where the bounds of shells lie
-    #[arg(long, value_enum, default_value = "volume", help_heading = "Radii")]
-    pub(crate) shell_spacing: SpacingArg,
+    /// Where the bounds of shells lie [default: volume]
+    #[arg(long, value_enum, help_heading = "Radii")]
+    pub(crate) shell_spacing: Option<SpacingArg>,
 
     /// Which three numbers of an embedding give its direction [default: pca]
     #[arg(long, value_enum, conflicts_with = "chart_from", help_heading = "Directions")]
@@ -476,6 +478,57 @@ pub(crate) struct HarmonicsArgs {
     /// How it is reported
     #[arg(long, value_enum, default_value = "text")]
     pub(crate) format: ReportFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PictureFormat {
+    /// A page that needs nothing else: the sphere turns, and a patch that is pointed at is read
+    Html,
+    /// A drawing that scales
+    Svg,
+    /// Pixels
+    Png,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColourArg {
+    /// Their zones
+    Zone,
+    /// Their distance from the centre
+    Radius,
+    /// Their shells
+    Shell,
+    /// Their mean entropy
+    Entropy,
+    /// Their prominence
+    Prominence,
+    /// Their documents: the six largest, and all others
+    Document,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RenderArgs {
+    /// A sphere file, or a corpus folder
+    #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub(crate) path: PathBuf,
+    /// The picture's file; its ending says its form [default: beside the sphere, `<id>.sphere.html`]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) output: Option<PathBuf>,
+    /// The picture's form, whatever its file is called [default: html]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<PictureFormat>,
+    /// Draw at most so many patches, evenly chosen [default: 100000 in a page, 20000 in a drawing]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
+    pub(crate) max_points: Option<u32>,
+    /// What patches are coloured by, in a page at first [default: zone if there are several, else entropy]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) colour_by: Option<ColourArg>,
+    /// The highest degree of the spectrum
+    #[arg(long, value_name = "L", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=2000))]
+    pub(crate) band_limit: u32,
+    /// Processor threads [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use blt_core::error_chain;
 use blt_corpus::{Exports, LeftOut, PatchArrays, PlaceOptions, ReadError, ReadOptions, Sphere, place};
 use blt_ingest::{Journal, Status, path_text};
+use blt_sphere::FillError;
 
 use super::args::{FillCommand, TargetZoneArg};
 use super::placing::exports;
@@ -67,6 +68,7 @@ struct Filler {
 
 #[derive(Default)]
 struct Done {
+    /// Of the spheres that were written.
     names: HashSet<String>,
     n_patches: u64,
     n_failed: u64,
@@ -77,7 +79,7 @@ impl Filler {
     fn one_by_one(&mut self, path: &Path) -> Result<(), Failure> {
         let mut patches = PatchArrays::default();
         if let Err(error) = patches.append_file(path, self.read) {
-            self.failed(path, &error);
+            self.unreadable(&error);
             return Ok(());
         }
         if patches.documents.len() == 1 {
@@ -97,7 +99,7 @@ impl Filler {
         let mut patches = PatchArrays::default();
         for path in files {
             if let Err(error) = patches.append_file(path, self.read) {
-                self.failed(path, &error);
+                self.unreadable(&error);
             }
         }
         if patches.documents.is_empty() {
@@ -106,11 +108,15 @@ impl Filler {
         self.fill(Path::new(name), patches, name)
     }
 
-    fn failed(&mut self, path: &Path, error: &ReadError) {
+    fn unreadable(&mut self, error: &ReadError) {
+        self.failed(&error_chain(error), error.hint());
+    }
+
+    fn failed(&mut self, why: &str, hint: Option<&str>) {
         self.done.n_failed += 1;
-        to_stderr(&format!("failed: {}", error_chain(error)));
-        if let Some(hint) = error.hint() {
-            tracing::info!("{}: {hint}", path.display());
+        to_stderr(&format!("failed: {why}"));
+        if let Some(hint) = hint {
+            tracing::info!("{hint}");
         }
     }
 
@@ -124,29 +130,31 @@ impl Filler {
             None
         };
         if let Some(problem) = problem {
-            self.done.n_failed += 1;
-            to_stderr(&format!("failed: {}: `{name}` {problem}", path_text(path)));
+            self.failed(&format!("{}: `{name}` {problem}", path_text(path)), None);
             return Ok(());
         }
-        self.done.names.insert(name.to_owned());
         let (placement, left_out) = match place(&mut patches, &self.place) {
             Ok(placed) => placed,
-            // What is wrong with the options is wrong for every file.
-            Err(error @ blt_sphere::FillError::NoEntropies { .. }) => {
-                self.done.n_failed += 1;
-                to_stderr(&format!("failed: {}: {error}", path_text(path)));
+            Err(
+                error @ (FillError::NoEntropies { .. }
+                | FillError::Chart { .. }
+                | FillError::Option { option: "cap", .. }),
+            ) => {
+                self.failed(&format!("{}: {error}", path_text(path)), error.hint());
                 return Ok(());
             }
+            // What is wrong with the other options is wrong for every file.
             Err(error) => {
                 let hint = error.hint();
                 return Err(Failure::new("cannot place the patches", error).hint(hint));
             }
         };
         tell_left_out(&left_out);
-        self.done.n_patches += patches.len() as u64;
         let sphere = Sphere { patches: &patches, placement: &placement, options: &self.place };
         let written = sphere.write_forms(&self.output, name, self.exports);
         written.map_err(|(path, error)| Failure::new(format!("cannot write `{}`", path.display()), error))?;
+        self.done.n_patches += patches.len() as u64;
+        self.done.names.insert(name.to_owned());
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use blt_corpus::{
     PipelineOptions, PipelineSummary, ReadOptions, Stage, Step, outdated, run_pipeline,
 };
 use blt_ingest::{IngestError, IngestOptions, Input, Journal, Status};
+use clap::{Args, FromArgMatches};
 
 use super::args::{SphereIngestArgs, StageArg};
 use super::fill::tell_left_out;
@@ -23,6 +24,7 @@ use crate::output::{to_stderr, write_all};
 
 pub(super) fn run(args: &SphereIngestArgs, quiet: bool) -> Result<Ending, Failure> {
     let options = options(args)?;
+    refuse_unused(args, &options.stages)?;
     let encodes = options.stages.contains(&Stage::Encode);
     let sources = sources(args, encodes)?;
     super::use_threads(args.engine.threads.map_or(0, usize::from));
@@ -77,6 +79,35 @@ fn options(args: &SphereIngestArgs) -> Result<PipelineOptions, Failure> {
         roots: args.roots.options(),
         harmonics: HarmonicsOptions { band_limit: args.band_limit as usize, ..HarmonicsOptions::default() },
     })
+}
+
+/// Options of stages that are not asked for would have no effect, and are refused.
+fn refuse_unused(args: &SphereIngestArgs, stages: &[Stage]) -> Result<(), Failure> {
+    let command = SphereIngestArgs::augment_args(clap::Command::new("ingest"));
+    let matches = command.get_matches_from(["ingest", "--stages", "encode"]);
+    let mut defaults = SphereIngestArgs::from_arg_matches(&matches).expect("no other argument is required");
+    // All stages use threads.
+    defaults.engine.threads = args.engine.threads;
+    for (stage, is_default, what) in [
+        (Stage::Encode, is_same(&args.engine, &defaults.engine), "options of the model"),
+        (Stage::Encode, is_same(&args.patching, &defaults.patching), "options of patching"),
+        (Stage::Encode, is_same(&args.decoding, &defaults.decoding), "options of decoding"),
+        (Stage::Sphere, is_same(&args.fill, &defaults.fill), "options of radii, directions, forces and the seed"),
+        (Stage::Sphere, is_same(&args.export, &defaults.export), "forms of the sphere"),
+        (Stage::Roots, is_same(&args.roots, &defaults.roots), "options of the index"),
+        (Stage::Harmonics, args.band_limit == defaults.band_limit, "band limits"),
+    ] {
+        if !stages.contains(&stage) && !is_default {
+            return Err(Failure::usage(format!("{what} have no effect without the stage `{}`", stage.name()))
+                .hint(Some("add it to `--stages`, or leave the options out")));
+        }
+    }
+    Ok(())
+}
+
+/// Whether arguments say the same: what they print as tells all of them.
+fn is_same<T: std::fmt::Debug>(a: &T, b: &T) -> bool {
+    format!("{a:?}") == format!("{b:?}")
 }
 
 impl StageArg {

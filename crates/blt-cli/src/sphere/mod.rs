@@ -8,6 +8,7 @@ mod ingest;
 mod open;
 mod placing;
 mod query;
+mod render;
 mod verify;
 mod walk;
 
@@ -24,6 +25,7 @@ pub(crate) fn run(command: &SphereCommand, quiet: bool) -> Result<Ending, Failur
         SphereCommand::Query(args) => query::run(args),
         SphereCommand::Walk(args) => walk::run(args),
         SphereCommand::Harmonics(args) => harmonics::run(args, quiet),
+        SphereCommand::Render(args) => render::run(args, quiet),
         SphereCommand::Verify(args) => verify::run(args),
         SphereCommand::Ingest(args) => ingest::run(args, quiet),
     }

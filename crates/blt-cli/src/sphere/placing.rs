@@ -46,11 +46,11 @@ impl FillArgs {
                     Some(OrAuto::Number(radius)) => MinRadius::Fixed(radius),
                 },
                 r_max: self.max_radius.unwrap_or(scale.r_max),
-                exponent: self.volume_exponent,
+                exponent: self.volume_exponent.unwrap_or(3.0),
                 n_shells: self.shells,
                 spacing: match self.shell_spacing {
-                    SpacingArg::Volume => ShellSpacing::EqualVolume,
-                    SpacingArg::Width => ShellSpacing::EqualWidth,
+                    None | Some(SpacingArg::Volume) => ShellSpacing::EqualVolume,
+                    Some(SpacingArg::Width) => ShellSpacing::EqualWidth,
                 },
             },
             lasing: self.lasing.map(|rate| Lasing { rate, ..Lasing::default() }),
@@ -157,7 +157,10 @@ impl FillArgs {
             (method == MethodArg::Thrml, method == MethodArg::Classic, method == MethodArg::Entropy);
         let auto = self.temperature == Some(OrAuto::Auto);
         let still = !self.moves();
-        let balls = self.min_radius.is_some() && self.max_radius.is_some() && (still || self.steps.is_some());
+        // Of the ball, the original's formulas use the core but for `thrml`, and the rim for `entropy` alone.
+        let (uses_core, uses_rim) = (!(compat && thrml), !compat || entropy);
+        // A scale is radii, and for forces steps of a size and temperatures.
+        let is_scaled = self.min_radius.is_none() && uses_core || self.max_radius.is_none() && uses_rim || !still;
         for (is_unused, option, reason) in [
             (self.temperature.is_some() && (osmotic || (compat && thrml)), "--temperature", "this `--method`"),
             (
@@ -177,7 +180,15 @@ impl FillArgs {
                 "--radial-order",
                 "`--compat`, by which prominence goes to the rim",
             ),
-            (self.scale.is_some() && balls, "--scale", "`--min-radius` and `--max-radius`"),
+            (self.min_radius.is_some() && !uses_core, "--min-radius", "`--compat` and this `--method`"),
+            (self.max_radius.is_some() && !uses_rim, "--max-radius", "`--compat` and this `--method`"),
+            (self.volume_exponent.is_some() && compat, "--volume-exponent", "`--compat`"),
+            (self.shell_spacing.is_some() && compat, "--shell-spacing", "`--compat`, whose shells have one width"),
+            (
+                self.scale.is_some() && !is_scaled,
+                "--scale",
+                if compat { "`--compat` and these options" } else { "`--min-radius` and `--max-radius`" },
+            ),
             (self.forces.is_some() && still, "--forces", "anything but `--ebm`"),
             (self.steps.is_some() && still, "--steps", "anything but `--ebm`"),
             (!self.annealing.is_empty() && still, "--annealing", "anything but `--ebm`"),

@@ -101,7 +101,7 @@ fn visits(args: &QueryArgs, opened: &Opened, roots: &Roots<'_>, vector: &[f32]) 
         ..defaults
     };
     // A partition is as coherent as its patches are on average.
-    let of_patches = placed.entropies.as_ref().map(|entropies| coherence01(&placed.prominence, entropies));
+    let coherence01 = placed.entropies.as_ref().map(|entropies| coherence01(&placed.prominence, entropies));
     let coherence: Vec<f64> = roots
         .partitions
         .partitions
@@ -109,13 +109,15 @@ fn visits(args: &QueryArgs, opened: &Opened, roots: &Roots<'_>, vector: &[f32]) 
         .map(|partition| {
             let members = roots.tree.members(partition.node as usize);
             let sum = |all: &Vec<f64>| members.iter().map(|&id| all[id as usize]).sum::<f64>();
-            of_patches.as_ref().map_or(0.0, |all| sum(all) / members.len().max(1) as f64)
+            coherence01.as_ref().map_or(0.0, |all| sum(all) / members.len().max(1) as f64)
         })
         .collect();
-    let (low, high) = placed.radii.iter().fold((f64::INFINITY, 0.0f64), |(low, high), &r| (low.min(r), high.max(r)));
+    let ball = placed.shell_bounds.as_ref().and_then(|bounds| Some([*bounds.first()?, *bounds.last()?]));
+    let of_patches = || placed.radii.iter().fold([f64::INFINITY, 0.0], |[low, high], &r| [r.min(low), r.max(high)]);
     let surroundings = Surroundings {
         radii: &placed.radii,
-        radius_range: [low, high],
+        // A sphere of the original's has no bounds of shells, so that its patches have to do.
+        radius_range: ball.unwrap_or_else(of_patches),
         entropies: placed.entropies.as_deref(),
         graph: None,
     };

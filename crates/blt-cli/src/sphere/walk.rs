@@ -1,10 +1,8 @@
 //! `blt-cli sphere walk`: from patch to patch, to the most coherent neighbour.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 
-use blt_corpus::Roots;
-use blt_sphere::{Effort, Graph, QueryError, WalkOptions, coherence01};
+use blt_sphere::{Effort, QueryError, WalkOptions, coherence01};
 use serde_json::{Value, json};
 
 use super::args::WalkArgs;
@@ -34,29 +32,8 @@ pub(super) fn run(args: &WalkArgs) -> Result<Ending, Failure> {
         },
     };
     let options = WalkOptions { threshold: args.threshold, top_k: args.top_k, max_steps: args.max_steps };
-    let path = walk(&roots, &coherence, start, &options).map_err(failed)?;
+    let path = roots.tree.walk(&coherence, start, &options).map_err(failed)?;
     write_all(report(args, &opened, &coherence, &path).as_bytes())
-}
-
-/// Walks on the graph of nearest neighbours, of which only what the walk comes to is computed.
-fn walk(roots: &Roots<'_>, coherence: &[f64], start: u32, options: &WalkOptions) -> Result<Vec<u32>, QueryError> {
-    let rows = roots.tree.rows();
-    let mut edges = Vec::new();
-    let mut known = HashSet::new();
-    loop {
-        let path = Graph::from_edges(rows.len(), edges.iter().copied()).walk(coherence, start, options);
-        let last = path.last().copied().unwrap_or(start);
-        if !known.insert(last) {
-            return Ok(path);
-        }
-        let near = roots.tree.knn(rows.row(last as usize), options.top_k + 1, Effort::Exact)?;
-        edges.extend(
-            near.iter()
-                .filter(|other| other.id != last)
-                .take(options.top_k)
-                .map(|other| (last, other.id, other.cosine)),
-        );
-    }
 }
 
 fn report(args: &WalkArgs, opened: &Opened, coherence: &[f64], path: &[u32]) -> String {

@@ -175,3 +175,34 @@ fn options_of_datasets_need_one() {
     let output = blt_cli().args(["ingest", "--text", "x", "--split", "test"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// Whether a file that a row names is there changes nothing for the others of the row, not even their names.
+#[test]
+fn files_that_rows_name_are_read_or_named_or_left_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = scratch.path().join("data");
+    fs::create_dir_all(data.join("files")).unwrap();
+    fs::write(data.join("train.jsonl"), "{\"id\": \"a\", \"file\": [\"files/one.bin\", \"files/two.bin\"]}\n").unwrap();
+    fs::write(data.join("files/one.bin"), prose(40, 1)).unwrap();
+    fs::write(data.join("files/two.bin"), prose(50, 2)).unwrap();
+    let ingest = |output: &str, more: &[&str]| {
+        let out = scratch.path().join(output);
+        let mut command = blt_cli();
+        command.args(["ingest", "--huggingface-dataset", text(&data), "--file-column", "file", "--id-column", "id"]);
+        command.args(["--cache-dir", text(&scratch.path().join("cache")), "-o", text(&out)]);
+        let output = command.args(["--model", &golden("model-tiny")]).args(more).output().unwrap();
+        let names: Vec<String> = outputs(&out).keys().map(|path| path.to_str().unwrap().to_owned()).collect();
+        let tensors = names.into_iter().filter(|name| name.ends_with(".safetensors")).collect::<Vec<_>>();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap(), tensors)
+    };
+    let (code, said, whole) = ingest("whole", &[]);
+    assert_eq!((code, whole.len()), (Some(0), 2), "{said}");
+    fs::remove_file(data.join("files/one.bin")).unwrap();
+    let (code, said, none) = ingest("strict", &[]);
+    assert!(code == Some(1) && none.is_empty() && said.contains("files/one.bin"), "{said}");
+    let (code, said, rest) = ingest("lenient", &["--skip-missing-files"]);
+    assert!(code == Some(0) && said.contains("1 done") && said.contains("1 skipped"), "{said}");
+    assert_eq!(rest, whole[1..]);
+    // What is left out is a setting of the run.
+    assert_eq!(ingest("lenient", &[]).0, Some(2));
+}

@@ -145,6 +145,53 @@ fn harmonics_are_shown_and_written() {
 }
 
 #[test]
+fn pictures_are_drawn_and_say_what_they_leave_out() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (out, spheres) = spheres(scratch.path());
+    stdout_of(&["sphere", "fill", &out, "--together", "all", "-o", &spheres]);
+    let sphere = format!("{spheres}/all.sphere.npz");
+    let render = |more: &[&str]| {
+        let output = run(&[&["sphere", "render", &sphere], more].concat());
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.success() && output.stdout.is_empty(), "{more:?}: {stderr}");
+        stderr
+    };
+    // Beside the sphere, in the form that the name says, in the form that is asked for.
+    let said = render(&[]);
+    let page = fs::read_to_string(format!("{spheres}/all.sphere.html")).unwrap();
+    assert!(said.contains(&format!("({} bytes) -> {spheres}/all.sphere.html", page.len())), "{said}");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    let file = |name: &str| format!("{spheres}/{name}");
+    render(&["-o", &file("a.svg"), "--colour-by", "document", "--band-limit", "4"]);
+    render(&["-o", &file("a.PNG"), "--threads", "2"]);
+    render(&["-o", &file("a.picture"), "--format", "png", "--threads", "1"]);
+    assert!(fs::read_to_string(file("a.svg")).unwrap().starts_with("<svg "));
+    let png = fs::read(file("a.PNG")).unwrap();
+    assert!(png.starts_with(b"\x89PNG") && png == fs::read(file("a.picture")).unwrap());
+    // The numbers are those of the sphere.
+    let (_, data) = page.split_once("id=\"data\">").unwrap();
+    let data: Value = serde_json::from_str(data.split_once("</script>").unwrap().0).unwrap();
+    let harmonics = json(&["sphere", "harmonics", &sphere]);
+    assert_eq!(data["spectrum"]["c_l"], harmonics["parts"][0]["c_l"]);
+    assert_eq!(data["patches"], harmonics["parts"][0]["n_patches"]);
+    assert_eq!(data["documents"], serde_json::json!(["0.txt", "1.txt", "2.txt"]));
+    // Again over the same file, with fewer points and that said; nothing is left of writing.
+    let said = render(&["--max-points", "50"]);
+    assert!(said.starts_with("incomplete: 50 of ") && said.contains("shells and spectrum are of all"), "{said}");
+    let smaller = fs::read_to_string(file("all.sphere.html")).unwrap();
+    assert!(smaller.len() < page.len() && smaller.contains("50 of "));
+    assert_eq!(render(&["-q", "--max-points", "100000"]), "");
+    assert_eq!(fs::read_to_string(file("all.sphere.html")).unwrap(), page);
+    assert_eq!(files_below(Path::new(&spheres)).len(), 5);
+
+    refused(&["sphere", "render", &sphere, "-o", &file("a.gif")], "names no form of a picture");
+    refused(&["sphere", "render", &sphere, "-o", &sphere, "--format", "svg"], "would take the place of the sphere");
+    refused(&["sphere", "render", &spheres], "is no corpus folder");
+    refused(&["sphere", "render", &file("a.svg")], "cannot read the sphere");
+    refused(&["sphere", "render", &sphere, "-o", &file("nowhere/a.svg")], "cannot write `");
+}
+
+#[test]
 fn bad_files_are_named_and_passed_over() {
     let scratch = tempfile::tempdir().unwrap();
     let (out, spheres) = spheres(scratch.path());
@@ -181,6 +228,12 @@ fn options_that_have_no_effect_are_refused() {
         (&["fill", "x", "--ebm", "--annealing", "1"], "takes two temperatures"),
         (&["fill", "x", "--compat", "seed-v0.7", "--method", "classic"], "has no such method"),
         (&["fill", "x", "--scale", "large", "--min-radius", "1", "--max-radius", "2"], "`--scale` has no effect"),
+        (&["fill", "x", "--compat", "seed-v0.7", "--shell-spacing", "volume"], "`--shell-spacing` has no effect"),
+        (&["fill", "x", "--compat", "seed-v0.7", "--volume-exponent", "2"], "`--volume-exponent` has no effect"),
+        (
+            &["fill", "x", "--compat", "seed-v0.7", "--method", "thrml", "--min-radius", "9"],
+            "`--min-radius` has no effect",
+        ),
         (&["fill", "x", "--together", "a/b"], "is no name of a file"),
         (&["fill", "/nowhere/x.safetensors"], "none of the inputs could be placed"),
         (&["fill", "x", "--chart-from", "/nowhere"], "cannot use the chart"),
@@ -189,6 +242,10 @@ fn options_that_have_no_effect_are_refused() {
         (&["query", "/nowhere", "--patch", "1"], "cannot read the sphere"),
         (&["ingest", "--stages", "encode"], "the stage `encode` needs sources"),
         (&["ingest", "--stages", "roots", "--text", "x"], "sources have no effect without the stage `encode`"),
+        (&["ingest", "--stages", "roots", "--threshold", "2"], "patching have no effect without the stage `encode`"),
+        (&["ingest", "--stages", "roots", "--zone-angle", "9"], "the seed have no effect without the stage `sphere`"),
+        (&["ingest", "--stages", "sphere", "--partitions", "9"], "the index have no effect without the stage `roots`"),
+        (&["ingest", "--stages", "roots", "--band-limit", "9"], "have no effect without the stage `harmonics`"),
         (&["ingest", "--text", "x", "--split", "train"], "`--split` has no effect without"),
         (&["ingest", "--text", "x", "--export", "json"], "leaves no embeddings"),
         (&["ingest"], "required arguments were not provided"),

@@ -145,6 +145,54 @@ fn killed_at_any_step_it_ends_as_one_clean_run() {
     assert_eq!((kept, again.contains(&Step::Assembled)), (4, false), "{again:?}");
 }
 
+/// A killed run has forgotten nothing of the files that an earlier one left.
+#[test]
+fn killed_at_any_step_of_a_run_with_other_exports_it_leaves_no_other_files() {
+    let scratch = tempfile::tempdir().unwrap();
+    let (before, clean) = (scratch.path().join("before"), scratch.path().join("clean"));
+    run(&options(&before), "1.5", None).unwrap();
+    let other = |output: &Path| PipelineOptions {
+        exports: Exports { npz: false, safetensors: true, json: false },
+        ..options(output)
+    };
+    run(&other(&clean), "1.5", None).unwrap();
+    for step in 1.. {
+        let killed = scratch.path().join(format!("killed{step}"));
+        for (name, bytes) in files_below(&before) {
+            let path = killed.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let died = catch_unwind(AssertUnwindSafe(|| run(&other(&killed), "1.5", Some(step))));
+        run(&other(&killed), "1.5", None).unwrap();
+        assert_same(&killed, &clean, &format!("killed at step {step}"));
+        if died.is_ok() {
+            // The sphere is the same in another form, so that what follows it is kept.
+            assert_eq!(step, 3 + 1 + 3 + 2 + 1 + 1, "it was killed at every step there is");
+            break;
+        }
+    }
+}
+
+#[test]
+fn another_stored_chart_places_anew() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut stored = options(&scratch.path().join("out"));
+    run(&stored, "1.5", None).unwrap();
+    let chart = blt_corpus::PlacedFile::open(&stored.output.join("corpus.sphere.npz")).unwrap().chart().unwrap();
+    stored.place.fill.chart = blt_sphere::ChartSource::Stored(chart.clone());
+    run(&stored, "1.5", None).unwrap();
+    assert_eq!(blt_corpus::outdated(&stored).unwrap(), []);
+    let mut turned = chart.clone();
+    turned.axes.rotate_left(8);
+    let mut shifted = chart;
+    shifted.equalizer.as_mut().unwrap().phi[0] = 0.0;
+    for other in [turned, shifted] {
+        stored.place.fill.chart = blt_sphere::ChartSource::Stored(other);
+        assert_eq!(blt_corpus::outdated(&stored).unwrap(), [Stage::Sphere, Stage::Roots, Stage::Harmonics]);
+    }
+}
+
 #[test]
 fn only_what_a_change_concerns_is_done_again() {
     let scratch = tempfile::tempdir().unwrap();
@@ -166,6 +214,8 @@ fn only_what_a_change_concerns_is_done_again() {
     assert!(!out.join("corpus.sphere.npz").exists(), "forms that are not asked for any more are gone");
     fs::remove_file(out.join("corpus.roots.safetensors")).unwrap();
     assert_eq!(begun(&changed, "1.5"), [Stage::Encode, Stage::Roots]);
+    fs::copy(out.join("corpus.harmonics.safetensors"), out.join("corpus.roots.safetensors")).unwrap();
+    assert_eq!(begun(&changed, "1.5"), [Stage::Encode, Stage::Roots], "another file in its place");
     assert_eq!(begun(&changed, "1.25"), Stage::ALL);
     let clean = scratch.path().join("clean");
     run(&PipelineOptions { output: clean.clone(), ..changed }, "1.25", None).unwrap();

@@ -11,8 +11,16 @@ pub enum AssetError {
     /// It is neither a file of the dataset nor in an archive.
     #[error("it is not to be found{}", if tried.is_empty() { String::new() } else { format!("; looked for {}", crate::error::listed(tried)) })]
     Missing {
-        /// The paths that were looked for, and the archives that could not be searched.
+        /// The paths that were looked for.
         tried: Vec<String>,
+    },
+    /// It was not found where it could be looked for, and archives or members that may be it are not read.
+    #[error("it is not to be found; looked for {}", crate::error::listed(&[&tried[..], unread].concat()))]
+    Unread {
+        /// The paths that were looked for.
+        tried: Vec<String>,
+        /// The archives and members, and why they are not read.
+        unread: Vec<String>,
     },
     /// Several different members of an archive could be meant.
     #[error("several members could be meant: {}", crate::error::listed(members))]
@@ -26,7 +34,7 @@ pub enum AssetError {
     /// It is no path and no address that is followed.
     #[error("`{reference}` is not followed: {why}")]
     Refused {
-        /// As the row has it, cut where it is long.
+        /// As the row has it, without what may be secret, cut where it is long.
         reference: String,
         /// Why.
         why: &'static str,
@@ -56,13 +64,16 @@ pub enum AssetError {
     /// A file in the cache is not what was put there.
     #[error("the cached file `{}` was changed and is taken out", .0.display())]
     Changed(PathBuf),
+    /// Fetching was stopped before its end.
+    #[error("it was stopped")]
+    Cancelled,
     /// It was looked for before.
     #[error(transparent)]
     Known(Arc<AssetError>),
     /// What is wrong with one reference of a row.
     #[error("the asset `{reference}` is missing")]
     Of {
-        /// As the row has it.
+        /// As the row has it, without what may be secret, cut where it is long.
         reference: String,
         /// Why.
         source: Box<AssetError>,
@@ -84,9 +95,19 @@ impl AssetError {
         }
     }
 
-    /// Whether the cache is at fault and not the asset, so that others will fare no better.
-    pub fn is_of_cache(&self) -> bool {
-        matches!(self, Self::Cache { .. })
+    /// Whether others will fare no better: the cache is at fault and not the asset, or all was stopped.
+    pub fn is_of_all(&self) -> bool {
+        matches!(self, Self::Cache { .. } | Self::Cancelled)
+    }
+
+    /// Whether there is no such file, as far as can be told: neither the network nor an archive nor a limit is at fault.
+    pub fn is_of_missing(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Refused { .. } | Self::Ambiguous { .. } => true,
+            Self::Known(error) => error.is_of_missing(),
+            Self::Of { source, .. } => source.is_of_missing(),
+            _ => false,
+        }
     }
 
     /// The error and its causes in one line.

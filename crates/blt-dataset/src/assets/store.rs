@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -35,10 +36,9 @@ struct Note {
 }
 
 impl Store {
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder.join("blobs"))?;
-        fs::create_dir_all(folder.join("names"))?;
-        Ok(Self { folder: folder.to_owned() })
+    /// A cache in `folder`, which is made when something is written.
+    pub(super) fn new(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// The asset called `key`, if its file is there and has its size.
@@ -61,17 +61,25 @@ impl Store {
         is_there.then(|| Asset { sha256: sha256.to_owned(), n_bytes })
     }
 
-    /// Puts the bytes of `stream` into the cache.
-    pub(super) fn add(&self, stream: &mut dyn Read, max_bytes: u64) -> Result<Asset, AssetError> {
+    /// Puts the bytes of `stream` into the cache, unless `cancelled` is set meanwhile.
+    pub(super) fn add(
+        &self,
+        stream: &mut dyn Read,
+        max_bytes: u64,
+        cancelled: &AtomicBool,
+    ) -> Result<Asset, AssetError> {
         let folder = self.folder.join("blobs");
         let failed = |path: &Path| {
             let path = path.to_owned();
             move |source| AssetError::Cache { path, source }
         };
-        let mut file = NamedTempFile::new_in(&folder).map_err(failed(&folder))?;
+        let mut file = new_file(&folder).map_err(failed(&folder))?;
         let (mut hasher, mut n_bytes) = (Sha256::new(), 0_u64);
         let mut buffer = vec![0; 128 << 10];
         loop {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(AssetError::Cancelled);
+            }
             let n = match stream.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => n,
@@ -111,7 +119,7 @@ impl Store {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), AssetError> {
         let write = || {
-            let mut file = NamedTempFile::new_in(self.folder.join("names"))?;
+            let mut file = new_file(&self.folder.join("names"))?;
             file.write_all(bytes)?;
             publish(file, path)
         };
@@ -131,7 +139,13 @@ impl Store {
 
     /// Makes the names of new files survive a power cut.
     pub(super) fn flush(&self) -> Result<(), AssetError> {
-        let flush = |folder: &Path| if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) };
+        let flush = |folder: &Path| match File::open(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()), // nothing was written
+            file => file?.sync_all(),
+        };
+        if !cfg!(unix) {
+            return Ok(());
+        }
         for folder in [self.folder.join("blobs"), self.folder.join("names")] {
             flush(&folder).map_err(|source| AssetError::Cache { path: folder, source })?;
         }
@@ -146,6 +160,11 @@ impl Store {
         let digest = sha256_hex(&[key.as_bytes()]);
         self.folder.join("names").join(&digest[..2]).join(digest)
     }
+}
+
+fn new_file(folder: &Path) -> io::Result<NamedTempFile> {
+    fs::create_dir_all(folder)?;
+    NamedTempFile::new_in(folder)
 }
 
 fn publish(file: NamedTempFile, path: &Path) -> io::Result<()> {
@@ -166,13 +185,15 @@ mod tests {
     #[test]
     fn bytes_come_back_by_their_names_and_changed_ones_do_not() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
+        let (store, going) = (Store::new(folder.path()), AtomicBool::new(false));
         assert_eq!(store.find("../../x").unwrap(), None);
-        let asset = store.add(&mut &b"hello"[..], 5).unwrap();
+        store.flush().unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made for what is not there");
+        let asset = store.add(&mut &b"hello"[..], 5, &going).unwrap();
         store.name("../../x", &asset).unwrap();
         assert_eq!(store.find("../../x").unwrap().as_ref(), Some(&asset));
         assert_eq!(store.read(&asset).unwrap(), b"hello");
-        assert!(matches!(store.add(&mut &b"longer"[..], 5), Err(AssetError::Limit { .. })));
+        assert!(matches!(store.add(&mut &b"longer"[..], 5, &going), Err(AssetError::Limit { .. })));
         fs::write(store.blob_path(&asset.sha256), "other").unwrap();
         assert!(matches!(store.read(&asset), Err(AssetError::Changed(_))));
         assert_eq!(store.find("../../x").unwrap(), None);

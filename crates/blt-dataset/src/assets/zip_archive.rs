@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use flate2::Crc;
 
-use super::store::{Asset, Store};
-use super::{AssetError, AssetLimits, Matches, Wanted};
+use super::store::Asset;
+use super::{AssetError, AssetLimits, Cache, Matches, Wanted};
 use crate::blocks::{BlockOptions, Blocks};
 use crate::read_at::ReadAt;
 use crate::tape::MAX_NAME_BYTES;
@@ -40,10 +40,10 @@ struct Entry {
 pub(super) fn search(
     file: &Arc<dyn ReadAt>,
     wanted: &Wanted,
-    store: &Store,
-    limits: &AssetLimits,
+    cache: Cache<'_>,
     matches: &mut Matches,
 ) -> Result<(), AssetError> {
+    let limits = cache.limits;
     let blocks = Blocks::new(Arc::clone(file), BlockOptions::scattered());
     let mut n_bytes = 0_u64;
     for entry in entries(&blocks, limits)? {
@@ -52,7 +52,7 @@ pub(super) fn search(
             continue;
         }
         if !entry.is_file {
-            matches.refuse(&entry.name, "it is a link, a device or in another volume");
+            matches.refuse(&references, &entry.name, "it is a link, a device or in another volume");
             continue;
         }
         n_bytes = n_bytes.saturating_add(entry.n_bytes);
@@ -60,10 +60,10 @@ pub(super) fn search(
             return Err(AssetError::Limit { what: "bytes out of an archive", limit: limits.max_archive_bytes });
         }
         // One damaged member says nothing about the others; it stays wanted, and so is told as missing.
-        match extract(&blocks, &entry, store, limits) {
+        match extract(&blocks, &entry, cache) {
             Ok(asset) => matches.offer(references, &entry.name, &asset),
-            Err(error) if error.is_of_cache() => return Err(error),
-            Err(error) => matches.refuse(&entry.name, &error.chain()),
+            Err(error) if error.is_of_all() => return Err(error),
+            Err(error) => matches.refuse(&references, &entry.name, &error.chain()),
         }
     }
     Ok(())
@@ -187,7 +187,8 @@ fn entry(fields: &mut Fields<'_>) -> Result<Entry, AssetError> {
     Ok(Entry { name, method, flags, crc, n_packed, n_bytes, header, is_file })
 }
 
-fn extract(blocks: &Blocks, entry: &Entry, store: &Store, limits: &AssetLimits) -> Result<Asset, AssetError> {
+fn extract(blocks: &Blocks, entry: &Entry, cache: Cache<'_>) -> Result<Asset, AssetError> {
+    let limits = cache.limits;
     if entry.flags & 0x2041 != 0 {
         return Err(bad("the member is encrypted"));
     }
@@ -214,7 +215,7 @@ fn extract(blocks: &Blocks, entry: &Entry, store: &Store, limits: &AssetLimits) 
         method => return Err(bad(&format!("the member is packed by method {method}"))),
     };
     let mut checked = Checked { inner: unpacked, crc: Crc::new(), left: entry.n_bytes, expected: entry.crc };
-    store.add(&mut checked, limits.max_bytes)
+    cache.add(&mut checked)
 }
 
 /// Fails at the end when there were other bytes than the directory says.

@@ -8,19 +8,57 @@ use arrow_array::types::{
     Time32SecondType, Time64MicrosecondType, Time64NanosecondType, TimestampMicrosecondType, TimestampMillisecondType,
     TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, PrimitiveArray};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
+use arrow_schema::{DataType, FieldRef, TimeUnit};
 use serde_json::Number;
 
-use super::{ColumnKind, is_file};
+use super::lines::too_long;
+use super::{ColumnKind, Row, is_file};
 use crate::cell::Cell;
+use crate::error::TableError;
+
+/// What is left of the bytes that a row may have. A few bytes of a file may say that a long value stands there a million times.
+struct Budget(u64);
+
+impl Budget {
+    fn spend(&mut self, n_bytes: usize) -> Result<(), TooLong> {
+        self.0 = self.0.checked_sub(n_bytes as u64).ok_or(TooLong)?;
+        Ok(())
+    }
+
+    fn text(&mut self, text: &str) -> Result<Cell, TooLong> {
+        self.spend(text.len())?;
+        Ok(Cell::Text(text.to_owned()))
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) -> Result<Cell, TooLong> {
+        self.spend(bytes.len())?;
+        Ok(Cell::Bytes(bytes.to_owned()))
+    }
+}
+
+/// A row would have more bytes than it may.
+#[derive(Debug)]
+pub(super) struct TooLong;
+
+/// The values at `i` of the columns at `places`, unless they have more than `max_bytes`.
+pub(super) fn cells(batch: &RecordBatch, i: usize, places: &[usize], max_bytes: u64) -> Result<Vec<Cell>, TooLong> {
+    let mut budget = Budget(max_bytes);
+    places.iter().map(|&place| cell(batch.column(place), i, &mut budget)).collect()
+}
+
+/// A row of these cells.
+pub(super) fn row(file: &str, number: u64, cells: Result<Vec<Cell>, TooLong>, max: u64) -> Result<Row, TableError> {
+    cells.map(|cells| Row { number, cells }).map_err(|TooLong| too_long(file, number, max))
+}
 
 /// The value at `i`.
-pub(super) fn cell(array: &dyn Array, i: usize) -> Cell {
+fn cell(array: &dyn Array, i: usize, budget: &mut Budget) -> Result<Cell, TooLong> {
+    budget.spend(size_of::<Cell>())?;
     if array.is_null(i) {
-        return Cell::Null;
+        return Ok(Cell::Null);
     }
-    match array.data_type() {
+    Ok(match array.data_type() {
         DataType::Boolean => Cell::Bool(array.as_boolean().value(i)),
         DataType::Int8 => integer::<Int8Type>(array, i),
         DataType::Int16 => integer::<Int16Type>(array, i),
@@ -37,13 +75,13 @@ pub(super) fn cell(array: &dyn Array, i: usize) -> Cell {
             Cell::float(value.to_string().parse().unwrap_or(f64::from(value)))
         }
         DataType::Float64 => Cell::float(array.as_primitive::<Float64Type>().value(i)),
-        DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(i).to_owned()),
-        DataType::LargeUtf8 => Cell::Text(array.as_string::<i64>().value(i).to_owned()),
-        DataType::Utf8View => Cell::Text(array.as_string_view().value(i).to_owned()),
-        DataType::Binary => Cell::Bytes(array.as_binary::<i32>().value(i).to_owned()),
-        DataType::LargeBinary => Cell::Bytes(array.as_binary::<i64>().value(i).to_owned()),
-        DataType::BinaryView => Cell::Bytes(array.as_binary_view().value(i).to_owned()),
-        DataType::FixedSizeBinary(_) => Cell::Bytes(array.as_fixed_size_binary().value(i).to_owned()),
+        DataType::Utf8 => budget.text(array.as_string::<i32>().value(i))?,
+        DataType::LargeUtf8 => budget.text(array.as_string::<i64>().value(i))?,
+        DataType::Utf8View => budget.text(array.as_string_view().value(i))?,
+        DataType::Binary => budget.bytes(array.as_binary::<i32>().value(i))?,
+        DataType::LargeBinary => budget.bytes(array.as_binary::<i64>().value(i))?,
+        DataType::BinaryView => budget.bytes(array.as_binary_view().value(i))?,
+        DataType::FixedSizeBinary(_) => budget.bytes(array.as_fixed_size_binary().value(i))?,
         DataType::Date32 => moment::<Date32Type>(array, i),
         DataType::Date64 => moment::<Date64Type>(array, i),
         DataType::Timestamp(TimeUnit::Second, _) => moment::<TimestampSecondType>(array, i),
@@ -62,28 +100,34 @@ pub(super) fn cell(array: &dyn Array, i: usize) -> Cell {
         DataType::Decimal64(..) => Cell::Text(array.as_primitive::<Decimal64Type>().value_as_string(i)),
         DataType::Decimal128(..) => Cell::Text(array.as_primitive::<Decimal128Type>().value_as_string(i)),
         DataType::Decimal256(..) => Cell::Text(array.as_primitive::<Decimal256Type>().value_as_string(i)),
-        DataType::List(_) => list(&array.as_list::<i32>().value(i)),
-        DataType::LargeList(_) => list(&array.as_list::<i64>().value(i)),
-        DataType::FixedSizeList(..) => list(&array.as_fixed_size_list().value(i)),
-        DataType::Map(..) => list(&array.as_map().value(i)),
+        DataType::List(_) => list(&array.as_list::<i32>().value(i), budget)?,
+        DataType::LargeList(_) => list(&array.as_list::<i64>().value(i), budget)?,
+        DataType::FixedSizeList(..) => list(&array.as_fixed_size_list().value(i), budget)?,
+        DataType::Map(..) => list(&array.as_map().value(i), budget)?,
         DataType::Struct(fields) => {
             let columns = array.as_struct().columns();
-            let named = fields.iter().zip(columns);
-            Cell::Struct(named.map(|(field, column)| (field.name().clone(), cell(column, i))).collect())
+            let mut named = |(field, column): (&FieldRef, &ArrayRef)| {
+                budget.spend(size_of::<String>() + field.name().len())?;
+                Ok((field.name().clone(), cell(column, i, budget)?))
+            };
+            Cell::Struct(fields.iter().zip(columns).map(&mut named).collect::<Result<_, TooLong>>()?)
         }
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             // Null keys were looked for above; normalized keys would be made for all rows, so one key is sliced out.
             let key = dictionary.keys().slice(i, 1);
-            let index = match cell(&key, 0) {
+            let index = match cell(&key, 0, budget)? {
                 Cell::Number(number) => number.as_u64().and_then(|index| usize::try_from(index).ok()),
                 _ => None,
             };
             let values = dictionary.values();
-            index.filter(|&index| index < values.len()).map_or(Cell::Null, |index| cell(values, index))
+            match index.filter(|&index| index < values.len()) {
+                Some(index) => cell(values, index, budget)?,
+                None => Cell::Null,
+            }
         }
         _ => Cell::Null, // none of these gets here: see `unsupported`
-    }
+    })
 }
 
 /// The first type within `data_type` that [`cell`] does not know.
@@ -139,8 +183,8 @@ where
         .map_or_else(|| Cell::Number(i64::from(array.value(i)).into()), |time| Cell::Text(format!("{time:?}")))
 }
 
-fn list(values: &dyn Array) -> Cell {
-    Cell::List((0..values.len()).map(|i| cell(values, i)).collect())
+fn list(values: &dyn Array, budget: &mut Budget) -> Result<Cell, TooLong> {
+    Ok(Cell::List((0..values.len()).map(|i| cell(values, i, budget)).collect::<Result<_, _>>()?))
 }
 
 /// What lies in a column of this type, as far as it matters for finding content.

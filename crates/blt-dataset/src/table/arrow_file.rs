@@ -12,8 +12,8 @@ use arrow_ipc::reader::FileDecoder;
 use arrow_ipc::{Block, MessageHeader, MetadataVersion, root_as_message};
 use arrow_schema::SchemaRef;
 
-use super::arrow_cells::{cell, kind_of, unsupported};
-use super::{Column, Cutter, Piece, Row, Rows};
+use super::arrow_cells::{cells, kind_of, row, unsupported};
+use super::{Column, Cutter, Piece, Row, Rows, Table};
 use crate::blocks::Blocks;
 use crate::error::TableError;
 use crate::features::Features;
@@ -134,7 +134,7 @@ impl Index {
 }
 
 /// The rows numbered `range`.
-pub(super) fn rows(index: &Arc<Index>, file: &str, blocks: &Blocks, range: Range<u64>, wanted: &[usize]) -> Rows {
+pub(super) fn rows(index: &Arc<Index>, table: &Table, range: Range<u64>, wanted: &[usize]) -> Rows {
     let mut columns = wanted.to_vec();
     columns.sort_unstable();
     columns.dedup();
@@ -142,14 +142,15 @@ pub(super) fn rows(index: &Arc<Index>, file: &str, blocks: &Blocks, range: Range
     let decoder = FileDecoder::new(Arc::clone(&index.schema), index.version).with_projection(columns);
     let range = range.start..range.end.min(index.n_rows);
     Box::new(BatchRows {
-        file: file.into(),
+        file: Arc::clone(&table.file),
         index: Arc::clone(index),
-        blocks: blocks.clone(),
+        blocks: table.blocks.clone(),
         decoder,
         next: 0,
         batch: None,
         places,
         range,
+        max_row_bytes: table.options.max_row_bytes,
     })
 }
 
@@ -166,6 +167,7 @@ struct BatchRows {
     places: Vec<usize>,
     /// Rows that are still to come.
     range: Range<u64>,
+    max_row_bytes: u64,
 }
 
 impl Iterator for BatchRows {
@@ -179,8 +181,8 @@ impl Iterator for BatchRows {
             if let Some((first, batch)) = &self.batch {
                 let i = (self.range.start - first) as usize;
                 if i < batch.num_rows() {
-                    let cells = self.places.iter().map(|&place| cell(batch.column(place), i)).collect();
-                    return self.range.next().map(|number| Ok(Row { number, cells }));
+                    let cells = cells(batch, i, &self.places, self.max_row_bytes);
+                    return self.range.next().map(|number| row(&self.file, number, cells, self.max_row_bytes));
                 }
             }
             self.batch = None;

@@ -55,8 +55,9 @@ impl Records {
             .map(move |(i, field)| if Some(i) == last { field.strip_suffix(b"\r").unwrap_or(field) } else { field })
     }
 
+    /// A carriage return alone is blank whatever ends the other rows, for whoever counts rows and whoever reads them.
     fn is_blank(&self) -> bool {
-        self.record.len() <= 1 && self.fields().all(<[u8]>::is_empty)
+        self.record.len() <= 1 && self.record.iter().all(|field| matches!(field, b"" | b"\r"))
     }
 
     fn position(&self) -> u64 {
@@ -133,10 +134,11 @@ pub(super) fn rows(table: &Table, piece: &Piece, ends_with_cr: bool, wanted: Vec
 pub(super) fn pieces(
     table: &Table,
     first_byte: u64,
+    ends_with_cr: bool,
     target_bytes: u64,
     n_wanted: u64,
 ) -> Result<Vec<Piece>, TableError> {
-    let mut records = Records::new(table, first_byte, true);
+    let mut records = Records::new(table, first_byte, ends_with_cr);
     let mut cutter = Cutter::new(target_bytes);
     while cutter.n_rows() < n_wanted {
         let start = records.position();

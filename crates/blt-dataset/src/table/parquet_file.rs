@@ -15,8 +15,8 @@ use parquet::file::metadata::{
     ColumnChunkMetaData, PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData,
 };
 
-use super::arrow_cells::{cell, kind_of, unsupported};
-use super::{Column, Cutter, Piece, Row, Rows};
+use super::arrow_cells::{cells, kind_of, row, unsupported};
+use super::{Column, Cutter, Piece, Row, Rows, Table};
 use crate::blocks::{BlockOptions, Blocks};
 use crate::error::TableError;
 use crate::features::Features;
@@ -102,13 +102,8 @@ impl Index {
         cutter.pieces
     }
 
-    pub(super) fn rows(
-        &self,
-        file: &str,
-        blocks: &Blocks,
-        range: Range<u64>,
-        wanted: &[usize],
-    ) -> Result<Rows, TableError> {
+    pub(super) fn rows(&self, table: &Table, range: Range<u64>, wanted: &[usize]) -> Result<Rows, TableError> {
+        let (file, blocks) = (&*table.file, &table.blocks);
         let range = range.start..range.end.min(self.n_rows());
         if range.is_empty() {
             return Ok(Box::new(std::iter::empty()));
@@ -139,8 +134,15 @@ impl Index {
         let name = |&i: &usize| self.metadata.schema().field(i).name();
         let places = wanted.iter().map(|i| schema.fields().iter().position(|field| field.name() == name(i)));
         let places = places.collect::<Option<Vec<usize>>>().ok_or_else(|| malformed(file)("a column is missing"))?;
-        let rows = BatchRows { file: file.into(), reader: Some(reader), batch: None, i: 0, places, range };
-        Ok(Box::new(rows))
+        Ok(Box::new(BatchRows {
+            file: file.into(),
+            reader: Some(reader),
+            batch: None,
+            i: 0,
+            places,
+            range,
+            max_row_bytes: table.options.max_row_bytes,
+        }))
     }
 }
 
@@ -156,6 +158,7 @@ struct BatchRows {
     places: Vec<usize>,
     /// Rows that are still to come.
     range: Range<u64>,
+    max_row_bytes: u64,
 }
 
 impl Iterator for BatchRows {
@@ -167,9 +170,9 @@ impl Iterator for BatchRows {
         }
         loop {
             if let Some(batch) = self.batch.as_ref().filter(|batch| self.i < batch.num_rows()) {
-                let cells = self.places.iter().map(|&place| cell(batch.column(place), self.i)).collect();
+                let cells = cells(batch, self.i, &self.places, self.max_row_bytes);
                 self.i += 1;
-                return self.range.next().map(|number| Ok(Row { number, cells }));
+                return self.range.next().map(|number| row(&self.file, number, cells, self.max_row_bytes));
             }
             self.batch = None; // before the next one is made, so that there are never two
             let reader = self.reader.as_mut()?;

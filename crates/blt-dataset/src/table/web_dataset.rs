@@ -12,21 +12,28 @@ use crate::tape::{Member, Tape};
 /// The column with what a row's members have in common.
 const KEY: &str = "__key__";
 
-/// So many rows are looked at for the columns' names.
+/// So many rows are looked at for the columns' names, or fewer where they have more bytes than these.
 const SAMPLED_ROWS: usize = 5;
+const SAMPLED_BYTES: u64 = 16 << 20;
 
 /// The endings of the first rows' members, sorted, behind the key.
 pub(super) fn columns(table: &Table) -> Result<Vec<Column>, TableError> {
     let mut samples = Samples::new(table);
-    let mut found: Vec<(String, Vec<Cell>)> = Vec::new();
+    let mut found: Vec<(String, Vec<ColumnKind>)> = Vec::new();
+    let mut n_bytes = 0_u64;
     for _ in 0..SAMPLED_ROWS {
         match samples.next_sample(None) {
             Some(Ok(sample)) => {
                 for (name, cell) in sample.fields {
+                    let kind = (cell != Cell::Null).then(|| ColumnKind::of_cell(&cell));
                     match found.iter_mut().find(|(known, _)| *known == name) {
-                        Some((_, cells)) => cells.push(cell),
-                        None => found.push((name, vec![cell])),
+                        Some((_, kinds)) => kinds.extend(kind),
+                        None => found.push((name, kind.into_iter().collect())),
                     }
+                }
+                n_bytes = n_bytes.saturating_add(sample.n_bytes);
+                if n_bytes >= SAMPLED_BYTES {
+                    break;
                 }
             }
             Some(Err(error)) if error.is_of_one_row() => {}
@@ -36,7 +43,7 @@ pub(super) fn columns(table: &Table) -> Result<Vec<Column>, TableError> {
     }
     found.sort_by(|a, b| a.0.cmp(&b.0));
     let key = Column { name: KEY.to_owned(), kind: ColumnKind::Text };
-    let columns = found.into_iter().map(|(name, cells)| Column { name, kind: ColumnKind::of_cells(cells.iter()) });
+    let columns = found.into_iter().map(|(name, kinds)| Column { name, kind: ColumnKind::common(kinds.into_iter()) });
     Ok(std::iter::once(key).chain(columns).collect())
 }
 
@@ -64,6 +71,8 @@ pub(super) fn rows(table: &Table, names: Vec<String>) -> Rows {
 struct Sample {
     key: String,
     fields: Vec<(String, Cell)>,
+    /// Bytes of the members that were read.
+    n_bytes: u64,
 }
 
 struct Samples {
@@ -104,7 +113,7 @@ impl Samples {
 
     fn read(&mut self, wanted: Option<&[String]>) -> std::io::Result<Option<Result<Sample, String>>> {
         let mut sample: Option<Sample> = None;
-        let (mut n_bytes, mut wrong) = (0_u64, None);
+        let mut wrong = None;
         loop {
             let member = match self.ahead.take() {
                 Some(member) => Some(member),
@@ -120,7 +129,7 @@ impl Samples {
                 self.ahead = Some(member);
                 break;
             }
-            let sample = sample.get_or_insert_with(|| Sample { key: key.to_owned(), fields: Vec::new() });
+            let sample = sample.get_or_insert_with(|| Sample { key: key.to_owned(), fields: Vec::new(), n_bytes: 0 });
             if sample.fields.iter().any(|(known, _)| *known == ending) {
                 wrong = Some(format!("`{key}` has two members `{ending}`"));
                 continue;
@@ -128,8 +137,8 @@ impl Samples {
             if wanted.is_some_and(|wanted| !wanted.contains(&ending)) {
                 continue;
             }
-            n_bytes = n_bytes.saturating_add(member.n_bytes);
-            if n_bytes > self.max_bytes {
+            sample.n_bytes = sample.n_bytes.saturating_add(member.n_bytes);
+            if sample.n_bytes > self.max_bytes {
                 wrong = Some(format!("it has more than {} bytes", self.max_bytes));
                 sample.fields.clear();
                 continue;

@@ -2,17 +2,23 @@
 
 use std::io::{self, Cursor, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use blt_dataset::{
-    AssetError, AssetOptions, AssetSource, Assets, Content, Medium, OnMissing, Part, ReadAt, Reference, RepoFile,
-    RowDocument,
+    AssetError, AssetOptions, AssetSource, Assets, Content, HOST_NOT_ALLOWED, Medium, OnMissing, Part, ReadAt,
+    Reference, RepoFile, Repository, RowDocument,
 };
 
-/// Files by their paths, an address that answers, and how often anything was asked for.
+/// What `main` of every repository is, one after the other.
+const COMMITS: [&str; 2] = ["1111111111111111111111111111111111111111", "2222222222222222222222222222222222222222"];
+
+static GOING: AtomicBool = AtomicBool::new(false);
+
+/// Files by their paths, an address that answers, how often anything was asked for, and how often `main` moved.
 #[derive(Default)]
 struct Source {
     files: Vec<(&'static str, Vec<u8>)>,
+    n_moved: AtomicUsize,
     n_asked: AtomicU64,
 }
 
@@ -21,6 +27,17 @@ impl AssetSource for Source {
         self.n_asked.fetch_add(1, Ordering::Relaxed);
         let found = self.files.iter().find(|(path, _)| *path == file.path);
         found.map(|(_, bytes)| Arc::new(bytes.clone()) as Arc<dyn ReadAt>).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn pin(&self, repository: &Repository) -> io::Result<Repository> {
+        Ok(Repository {
+            revision: Some(COMMITS[self.n_moved.load(Ordering::Relaxed)].to_owned()),
+            ..repository.clone()
+        })
+    }
+
+    fn check_url(&self, url: &str) -> Result<(), &'static str> {
+        if url.starts_with("https://example.org/") { Ok(()) } else { Err(HOST_NOT_ALLOWED) }
     }
 
     fn fetch(&self, url: &str) -> io::Result<Box<dyn Read + Send>> {
@@ -61,13 +78,12 @@ impl IntoBytes for zip::ZipWriter<Cursor<Vec<u8>>> {
 
 fn assets(folder: &std::path::Path, source: &Arc<Source>, options: AssetOptions) -> Assets {
     let names = source.files.iter().map(|(path, _)| (*path).to_owned());
-    Assets::new(folder, Arc::clone(source) as Arc<dyn AssetSource>, names, "commit", options).unwrap()
+    Assets::new(folder, Arc::clone(source) as Arc<dyn AssetSource>, names, "commit", options)
 }
 
 fn archives(paths: &[&str]) -> AssetOptions {
     let archive = |path: &&str| RepoFile { repository: None, path: (*path).to_owned() };
-    let allowed_hosts = vec!["example.org".to_owned()];
-    AssetOptions { archives: paths.iter().map(archive).collect(), allowed_hosts, ..AssetOptions::default() }
+    AssetOptions { archives: paths.iter().map(archive).collect(), ..AssetOptions::default() }
 }
 
 fn reference(text: &str) -> Reference {
@@ -112,15 +128,15 @@ fn all_are_found_once_and_then_without_the_source() {
     let source = source();
     let cache = assets(folder.path(), &source, archives(&["a.zip", "b.tar.gz"]));
     let twice = ALL.iter().chain(ALL).map(|(text, _)| reference(text));
-    let done = cache.prefetch(twice).unwrap();
+    let done = cache.prefetch(twice, &GOING).unwrap();
     assert_eq!((done.n_found, done.n_fetched), (6, 6), "{:?}", done.missing);
     let n_asked = source.n_asked.load(Ordering::Relaxed);
     assert_eq!(n_asked, 6, "four files of their own and two archives");
     let offline = assets(folder.path(), &source, AssetOptions { offline: true, ..archives(&["a.zip", "b.tar.gz"]) });
     for (text, bytes) in ALL {
-        assert_eq!(offline.bytes(&reference(text)).unwrap(), *bytes, "{text}");
+        assert_eq!(offline.bytes(&reference(text), &GOING).unwrap(), *bytes, "{text}");
     }
-    let error = offline.bytes(&reference("images/new.jpg")).unwrap_err();
+    let error = offline.bytes(&reference("images/new.jpg"), &GOING).unwrap_err();
     assert_eq!(error.to_string(), AssetError::Offline.to_string());
     assert!(error.hint().is_some());
     assert_eq!(source.n_asked.load(Ordering::Relaxed), n_asked);
@@ -133,9 +149,9 @@ fn files_of_a_folder_are_read_from_where_they_are() {
     for bytes in [b"first", b"later"] {
         let source = Arc::new(Source { files: vec![("a.jpg", bytes.to_vec())], ..Source::default() });
         let names = ["a.jpg".to_owned()];
-        let cache = Assets::new(folder.path(), source, names, "", AssetOptions::default()).unwrap();
-        assert_eq!(cache.prefetch([reference("a.jpg")]).unwrap().n_found, 0);
-        assert_eq!(cache.bytes(&reference("a.jpg")).unwrap(), bytes);
+        let cache = Assets::new(folder.path(), source, names, "", AssetOptions::default());
+        assert_eq!(cache.prefetch([reference("a.jpg")], &GOING).unwrap().n_found, 0);
+        assert_eq!(cache.bytes(&reference("a.jpg"), &GOING).unwrap(), bytes);
     }
 }
 
@@ -144,7 +160,7 @@ fn what_is_not_there_is_told_with_what_was_tried() {
     let folder = tempfile::tempdir().unwrap();
     let source = source();
     let cache = assets(folder.path(), &source, archives(&["a.zip", "b.tar.gz", "nowhere.zip"]));
-    let told = |text: &str| cache.bytes(&reference(text)).unwrap_err().chain();
+    let told = |text: &str| cache.bytes(&reference(text), &GOING).unwrap_err().chain();
     let missing = told("images/none.jpg");
     assert!(
         missing.contains("`data/images/none.jpg`, `images/none.jpg`, `nowhere.zip: it is not to be found`"),
@@ -170,14 +186,14 @@ fn rows_get_bytes_or_lose_the_part_or_fail() {
     let folder = tempfile::tempdir().unwrap();
     let skipping = assets(folder.path(), &source(), AssetOptions { on_missing: OnMissing::Skip, ..archives(&[]) });
     let mut row = document();
-    assert_eq!(skipping.resolve(&mut row, "data/train.jsonl").unwrap(), 2);
-    assert_eq!(row.parts.len(), 1);
+    assert_eq!(skipping.resolve(&mut row, "data/train.jsonl", &GOING).unwrap(), [1, 2]);
+    assert_eq!(row.parts[1..], document().parts[1..], "what is left out stays as it was");
     assert_eq!(
         (&row.parts[0].content, row.parts[0].file_name.as_deref()),
         (&Content::Bytes(b"root".to_vec()), Some("images/root.jpg"))
     );
     let strict = assets(folder.path(), &source(), archives(&[]));
-    let error = strict.resolve(&mut document(), "data/train.jsonl").unwrap_err();
+    let error = strict.resolve(&mut document(), "data/train.jsonl", &GOING).unwrap_err();
     assert!(error.chain().contains("the path leads out of the dataset"), "{}", error.chain());
 }
 
@@ -188,7 +204,7 @@ fn zip_error(change: impl Fn(&mut Vec<u8>)) -> String {
     let source = Arc::new(Source { files: vec![("b.zip", bytes)], ..Source::default() });
     let folder = tempfile::tempdir().unwrap();
     assets(folder.path(), &source, archives(&["b.zip"]))
-        .bytes(&reference("m"))
+        .bytes(&reference("m"), &GOING)
         .map_or_else(|error| error.chain(), |_| String::new())
 }
 
@@ -231,11 +247,58 @@ fn links_and_huge_members_of_tapes_are_refused() {
     builder.append_link(&mut link, "m", "/etc/passwd").unwrap();
     let source = Arc::new(Source { files: vec![("b.tar", builder.into_inner().unwrap())], ..Source::default() });
     let folder = tempfile::tempdir().unwrap();
-    let told = assets(folder.path(), &source, archives(&["b.tar"])).bytes(&reference("m")).unwrap_err().chain();
+    let told = assets(folder.path(), &source, archives(&["b.tar"])).bytes(&reference("m"), &GOING).unwrap_err().chain();
     assert!(told.contains("m: it is a link, a device or a folder"), "{told}");
     let source = Arc::new(Source { files: vec![("b.tar", tar_of(&[("m", &[0; 5000])]))], ..Source::default() });
     let mut options = archives(&["b.tar"]);
     options.limits.max_bytes = 4999;
-    let told = assets(folder.path(), &source, options).bytes(&reference("m")).unwrap_err().chain();
+    let told = assets(folder.path(), &source, options).bytes(&reference("m"), &GOING).unwrap_err().chain();
     assert!(told.contains("bytes of one asset: more than 4999"), "{told}");
+}
+
+/// A file that is looked for on a branch is looked for anew once the branch has moved.
+#[test]
+fn branches_are_followed_by_their_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = source();
+    let cache = || assets(folder.path(), &source, archives(&[]));
+    let text = "hf://datasets/o/n@main/images/root.jpg";
+    for n_asked in [1, 1] {
+        assert_eq!(cache().bytes(&reference(text), &GOING).unwrap(), b"root");
+        assert_eq!(source.n_asked.load(Ordering::Relaxed), n_asked);
+    }
+    source.n_moved.store(1, Ordering::Relaxed);
+    assert_eq!(cache().bytes(&reference(text), &GOING).unwrap(), b"root");
+    assert_eq!(source.n_asked.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn nothing_is_fetched_once_it_is_stopped_and_nothing_counts_as_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = source();
+    let cache = assets(folder.path(), &source, archives(&["b.tar.gz"]));
+    let stopped = AtomicBool::new(true);
+    for text in ["images/root.jpg", "images/coco/taped.jpg", "https://example.org/there"] {
+        assert!(matches!(cache.bytes(&reference(text), &stopped), Err(AssetError::Cancelled)), "{text}");
+    }
+    assert_eq!(cache.bytes(&reference("images/root.jpg"), &GOING).unwrap(), b"root");
+}
+
+/// Bytes that cannot be read say nothing about whether a file exists.
+#[test]
+fn only_what_does_not_exist_is_left_out() {
+    let part = |text: &str| Part {
+        name: "image".to_owned(),
+        medium: Medium::Image,
+        content: Content::Reference(text.to_owned()),
+        file_name: None,
+    };
+    let row = |text| RowDocument { file: 0, row: 0, id: "item_0".to_owned(), parts: vec![part(text)], metadata: None };
+    let folder = tempfile::tempdir().unwrap();
+    let broken = Arc::new(Source { files: vec![("a.zip", b"PK no zip".to_vec())], ..Source::default() });
+    for (paths, is_left_out) in [(&[][..], true), (&["a.zip"], false)] {
+        let options = AssetOptions { on_missing: OnMissing::Skip, ..archives(paths) };
+        let resolved = assets(folder.path(), &broken, options).resolve(&mut row("images/x.jpg"), "f", &GOING);
+        assert_eq!(resolved.is_ok(), is_left_out, "{resolved:?}");
+    }
 }

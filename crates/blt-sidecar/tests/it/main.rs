@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use blt_core::{ByteRange, Modality, Origin, Patch, Unit, View};
-use blt_sidecar::{Sidecar, SidecarError, SidecarWriter, TrunkInfo, write_json};
+use blt_sidecar::{Sidecar, SidecarError, SidecarRecord, SidecarWriter, TrunkInfo, write_json};
 use proptest::prelude::*;
 
 const TRUNK: TrunkInfo<'static> = TrunkInfo {
@@ -26,31 +26,32 @@ fn decoded(units: Vec<Unit>) -> View {
     View { units, ..View::owned("decoded", Modality::Text, "text/plain", Vec::new()) }
 }
 
-fn leaves(writer: &mut SidecarWriter, lengths: &[u64]) {
+fn leaves(lengths: &[u64], mut add: impl FnMut(&Patch<'_>) -> Result<(), SidecarError>) {
     let mut start = 0;
     for (i, length) in lengths.iter().enumerate() {
         let range = ByteRange::new(start, start + length);
         let value = i as f32;
-        writer
-            .leaf(&Patch { range, entropy: value, prominence: 10.0 + value, coherence: 0.5, embedding: &[] })
-            .unwrap();
+        add(&Patch { range, entropy: value, prominence: 10.0 + value, coherence: 0.5, embedding: &[] }).unwrap();
         start += length;
     }
+}
+
+fn units() -> Vec<Unit> {
+    vec![
+        unit("paragraph", 0, 4, None),
+        unit("line", 0, 2, Some(0)),
+        unit("line", 2, 4, Some(0)),
+        unit("paragraph", 4, 6, None),
+    ]
 }
 
 /// A raw view of 12 bytes and a decoded one of 6 with nested units.
 fn two_views(path: &std::path::Path) -> (i64, i64) {
     let mut writer = SidecarWriter::create(path).unwrap();
     let raw = writer.view(&View::raw(Modality::Text, "text/plain")).unwrap();
-    leaves(&mut writer, &[5, 1, 6]);
-    let units = [
-        unit("paragraph", 0, 4, None),
-        unit("line", 0, 2, Some(0)),
-        unit("line", 2, 4, Some(0)),
-        unit("paragraph", 4, 6, None),
-    ];
-    let decoded = writer.view(&decoded(units.to_vec())).unwrap();
-    leaves(&mut writer, &[1, 2, 1, 2]);
+    leaves(&[5, 1, 6], |patch| writer.leaf(patch));
+    let decoded = writer.view(&decoded(units())).unwrap();
+    leaves(&[1, 2, 1, 2], |patch| writer.leaf(patch));
     writer.finish(&TRUNK).unwrap();
     (raw, decoded)
 }
@@ -170,7 +171,7 @@ proptest! {
         for path in &paths {
             let mut writer = SidecarWriter::create(path).unwrap();
             writer.view(&View::raw(Modality::Binary, "")).unwrap();
-            leaves(&mut writer, &lengths);
+            leaves(&lengths, |patch| writer.leaf(patch));
             writer.finish(&TRUNK).unwrap();
         }
         prop_assert_eq!(std::fs::read(&paths[0]).unwrap(), std::fs::read(&paths[1]).unwrap());
@@ -187,21 +188,34 @@ proptest! {
     }
 }
 
+/// A file that has several sources, from records, says of each what a file of its own says.
 #[test]
-fn sidecars_joined_say_what_each_said() {
+fn sources_one_behind_the_other_are_as_alone() {
     let scratch = tempfile::tempdir().unwrap();
     let file = |name: &str| scratch.path().join(name);
     let (first, second, joined) = (file("a.db"), file("b.db"), file("joined.db"));
     two_views(&first);
+    let other = TrunkInfo { output_id: "b", path: "b", n_bytes: 7, problems: &["a part".to_owned()], ..TRUNK };
     let mut writer = SidecarWriter::create(&second).unwrap();
     writer.view(&View::raw(Modality::Text, "text/plain")).unwrap();
-    leaves(&mut writer, &[3, 4]);
-    let trunk = TrunkInfo { output_id: "b", path: "b", n_bytes: 7, problems: &["a part".to_owned()], ..TRUNK };
-    writer.finish(&trunk).unwrap();
+    leaves(&[3, 4], |patch| writer.leaf(patch));
+    writer.finish(&other).unwrap();
 
-    let mut merger = blt_sidecar::SidecarMerger::create(&joined).unwrap();
-    [&first, &second, &first].into_iter().for_each(|path| merger.append(path).unwrap());
-    merger.finish().unwrap();
+    let mut writer = SidecarWriter::create(&joined).unwrap();
+    for source in 0..3 {
+        let mut record = SidecarRecord::new(scratch.path());
+        record.view(&View::raw(Modality::Text, "text/plain"));
+        if source == 1 {
+            leaves(&[3, 4], |patch| record.leaf(patch));
+            record.write(&other, &mut writer).unwrap();
+        } else {
+            leaves(&[5, 1, 6], |patch| record.leaf(patch));
+            record.view(&decoded(units()));
+            leaves(&[1, 2, 1, 2], |patch| record.leaf(patch));
+            record.write(&TRUNK, &mut writer).unwrap();
+        }
+    }
+    writer.close().unwrap();
 
     let joined = Sidecar::open(&joined).unwrap();
     let (a, b) = (Sidecar::open(&first).unwrap(), Sidecar::open(&second).unwrap());

@@ -20,6 +20,7 @@ pub use lateral::Lateral;
 pub(crate) use lateral::tangents;
 pub use osmotic::{Flow, Osmotic, Vessels};
 pub use seed::SeedScript;
+pub(crate) use shells::largest_remainder;
 pub use thrml::{Draw, Ensemble, Levels, Thrml};
 
 /// How the volume is shared out.

@@ -13,17 +13,25 @@ pub(crate) fn volumes(ball: &HollowBall, bounds: &[f64]) -> Vec<f64> {
     bounds.windows(2).map(|pair| ball.volume_below(pair[1]) - ball.volume_below(pair[0])).collect()
 }
 
-/// `total` shared out in whole numbers, in proportion to `parts`: each gets its quotient rounded down, and those with the largest
-/// remainders one more. Ties go to the first.
+/// `total` shared out in whole numbers, in proportion to `parts`, whose sum is a number above 0: each gets its quotient rounded
+/// down, and those with the largest remainders one more. Ties go to the first.
 pub(crate) fn largest_remainder(parts: &[f64], total: u64) -> Vec<u64> {
     let sum: f64 = parts.iter().sum();
     let quotas: Vec<f64> = parts.iter().map(|part| part / sum * total as f64).collect();
     let mut out: Vec<u64> = quotas.iter().map(|quota| quota.floor() as u64).collect();
-    let given: u64 = out.iter().sum();
     let mut order: Vec<usize> = (0..parts.len()).collect();
-    order.sort_by(|&i, &j| (quotas[j] - quotas[j].floor()).total_cmp(&(quotas[i] - quotas[i].floor())).then(i.cmp(&j)));
-    for &i in order.iter().cycle().take(total.saturating_sub(given) as usize) {
-        out[i] += 1;
+    order.sort_by(|&i, &j| quotas[j].fract().total_cmp(&quotas[i].fract()).then(i.cmp(&j)));
+    // Quotas of large totals are rounded, so that their floors can sum to more than the total or leave more than one each.
+    let mut excess = out.iter().map(|&share| u128::from(share)).sum::<u128>().saturating_sub(u128::from(total));
+    for &i in order.iter().rev() {
+        let back = u64::try_from(excess).unwrap_or(u64::MAX).min(out[i]);
+        out[i] -= back;
+        excess -= u128::from(back);
+    }
+    let rest = total - out.iter().sum::<u64>();
+    let n = out.len() as u64;
+    for (place, &i) in (0..).zip(&order) {
+        out[i] += rest / n + u64::from(place < rest % n);
     }
     out
 }
@@ -68,6 +76,9 @@ mod tests {
         assert_eq!(largest_remainder(&[1.0, 1.0, 1.0], 10), [4, 3, 3]);
         assert_eq!(largest_remainder(&[0.1, 0.26, 0.64], 5), [1, 1, 3]);
         assert_eq!(largest_remainder(&[1.0, 2.0], 0), [0, 0]);
+        assert_eq!(largest_remainder(&[5.0, 3.0, 2.0], 11), [6, 3, 2]); // 5.5, 3.3, 2.2
+        assert_eq!(largest_remainder(&[1.0, 1.0], u64::MAX), [u64::MAX / 2 + 1, u64::MAX / 2]);
+        assert!(largest_remainder(&[], 10).is_empty());
     }
 
     proptest! {

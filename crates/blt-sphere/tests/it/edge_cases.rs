@@ -96,6 +96,19 @@ fn any_width_from_one_to_many() {
 }
 
 #[test]
+fn shells_of_the_scripts_have_one_width() {
+    use blt_sphere::{SeedScript, ShellSpacing};
+    let signals = Signals::new(40, 4);
+    for script in [SeedScript::Osmotic, SeedScript::Thrml, SeedScript::Entropy { temperature: 1.0 }] {
+        for spacing in [ShellSpacing::EqualVolume, ShellSpacing::EqualWidth] {
+            let radial = RadialOptions { spacing, n_shells: Some(4), ..RadialOptions::default() };
+            let options = FillOptions { method: Method::SeedV07(script), radial, ..FillOptions::default() };
+            assert_eq!(fill(&signals.patches(), &options).unwrap().shell_bounds, [32.0, 152.0, 272.0, 392.0, 512.0]);
+        }
+    }
+}
+
+#[test]
 fn what_does_not_fit_is_refused() {
     let signals = Signals::new(10, 3);
     let patches = signals.patches();
@@ -120,7 +133,7 @@ fn what_does_not_fit_is_refused() {
 
 #[test]
 fn options_out_of_range_are_refused() {
-    use blt_sphere::{Classic, Flow, MinRadius, Osmotic, Temperature, Thrml};
+    use blt_sphere::{Classic, Flow, MinRadius, Osmotic, SeedScript, Temperature, Thrml};
     let signals = Signals::new(10, 3);
     let method = |method| FillOptions { method, ..FillOptions::default() };
     let radial = |radial| FillOptions { radial, ..FillOptions::default() };
@@ -135,6 +148,7 @@ fn options_out_of_range_are_refused() {
         method(Method::Osmotic(Osmotic::Dynamic(Flow { rate: 0.3, ..Flow::default() }))),
         method(Method::Thrml(Thrml { temperature: -1.0, ..Thrml::default() })),
         radial(RadialOptions { r_max: 32.0, ..RadialOptions::default() }),
+        radial(RadialOptions { exponent: 1e-17, ..RadialOptions::default() }),
         radial(RadialOptions { n_shells: Some(0), ..RadialOptions::default() }),
         radial(RadialOptions { r_min: MinRadius::Fixed(f64::NAN), ..RadialOptions::default() }),
         zones(ZoneOptions { translucency: 1.1, ..ZoneOptions::default() }),
@@ -145,6 +159,11 @@ fn options_out_of_range_are_refused() {
     ] {
         assert!(matches!(fill(&signals.patches(), &options), Err(FillError::Option { .. })), "{options:?}");
     }
+    let script = |script| FillOptions { lasing: Some(Lasing::default()), ..method(Method::SeedV07(script)) };
+    for options in [script(SeedScript::Osmotic), script(SeedScript::Thrml)] {
+        assert!(matches!(fill(&signals.patches(), &options), Err(FillError::Option { option: "lasing", .. })));
+    }
+    assert!(fill(&signals.patches(), &script(SeedScript::Entropy { temperature: 1.0 })).is_ok());
     let auto = radial(RadialOptions { r_min: MinRadius::Auto, ..RadialOptions::default() });
     assert_eq!(fill(&signals.patches(), &auto).unwrap().shell_bounds[0], 16.0);
 }

@@ -25,6 +25,21 @@ fn the_addition_theorem_holds_everywhere() {
     }
 }
 
+/// Sums are those of chunks of 4096 points, one after the other, to the last bit.
+#[test]
+fn many_points_are_added_chunk_by_chunk() {
+    let n = 17 * 4096 + 5;
+    let theta: Vec<f64> = (0..n as u64).map(|i| PI * uniform(1, i)).collect();
+    let phi: Vec<f64> = (0..n as u64).map(|i| TAU * uniform(2, i)).collect();
+    let weights = weights(3, n);
+    let mut expected = vec![0.0; 9];
+    for ((theta, phi), weights) in theta.chunks(4096).zip(phi.chunks(4096)).zip(weights.chunks(4096)) {
+        let chunk = Harmonics::analyze(theta, phi, weights, 2).unwrap();
+        expected.iter_mut().zip(chunk.coefficients()).for_each(|(sum, a)| *sum += a);
+    }
+    assert_eq!(Harmonics::analyze(&theta, &phi, &weights, 2).unwrap().coefficients(), expected);
+}
+
 #[test]
 fn the_highest_degree_is_still_exact() {
     for theta in [0.0, 0.01, 0.4, PI / 2.0] {

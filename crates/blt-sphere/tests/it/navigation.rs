@@ -47,21 +47,21 @@ fn edges_count_once_with_their_larger_weight() {
 
 #[test]
 fn walks_go_to_the_most_coherent_neighbour() {
-    let (graph, all) = (small_graph(), WalkOptions::default());
-    let walk = |coherence: [f64; 6], options| graph.walk(&coherence, 0, &options);
-    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 0.7, 1.0], all), [0, 1, 2, 3]);
-    assert_eq!(
-        walk([0.1, 0.6, 0.6, 0.8, 0.7, 1.0], all),
-        [0, 1, 4],
-        "4 is more coherent than 2 and leads nowhere else"
-    );
-    assert_eq!(walk([0.1, 0.6, 0.7, 0.8, 0.7, 1.0], all), [0, 1, 2, 3], "ties go to the smaller patch");
-    assert_eq!(walk([0.1, 0.5, 0.9, 0.8, 0.7, 1.0], all), [0], "the threshold itself is not above it");
-    assert_eq!(walk([0.1, 0.6, 0.9, f64::NAN, 0.7, 1.0], all), [0, 1, 2]);
-    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 0.7, 1.0], WalkOptions { max_steps: 1, ..all }), [0, 1]);
-    // Of 1's neighbours only 0 and 4 have large weights.
-    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 0.7, 1.0], WalkOptions { top_k: 2, ..all }), [0, 1, 4]);
-    assert_eq!(graph.walk(&[1.0; 6], 5, &all), [5]);
+    // On a circle; the two nearest of each: 0 has 1 and 2, 1 has 0 and 2, 2 has 1 and 3, 3 has 2 and 1.
+    let values: Vec<f32> = [0f32, 10.0, 22.0, 36.0, 90.0]
+        .into_iter()
+        .flat_map(|degrees| [degrees.to_radians().cos(), degrees.to_radians().sin()])
+        .collect();
+    let tree = CapTree::build(Rows::new(&values, 2), Owned::uniform(2, 5).places(), TreeOptions::default());
+    let two = WalkOptions { top_k: 2, ..WalkOptions::default() };
+    let walk = |coherence: [f64; 5], options| tree.walk(&coherence, 0, &options).unwrap();
+    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 1.0], two), [0, 2, 3, 1]);
+    assert_eq!(walk([0.1, 0.7, 0.7, 0.8, 1.0], two), [0, 1, 2, 3], "ties go to the smaller patch");
+    assert_eq!(walk([0.1, 0.5, 0.5, 0.8, 1.0], two), [0], "the threshold itself is not above it");
+    assert_eq!(walk([0.1, 0.6, 0.9, f64::NAN, 1.0], two), [0, 2, 1]);
+    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 1.0], WalkOptions { max_steps: 1, ..two }), [0, 2]);
+    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 1.0], WalkOptions { top_k: 1, ..two }), [0, 1]);
+    assert_eq!(walk([0.1, 0.6, 0.9, 0.8, 1.0], WalkOptions { top_k: usize::MAX, ..two }), [0, 4, 2, 3, 1]);
 }
 
 #[test]
