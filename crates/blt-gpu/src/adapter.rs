@@ -92,7 +92,7 @@ pub struct AdapterInfo {
 ///
 /// Fails when the backend is not compiled in, or an adapter cannot be opened.
 pub fn adapters(backend: Backend) -> Result<Vec<AdapterInfo>, GpuError> {
-    (0..devices(backend)?.len()).map(|index| Ok(Adapter::open(backend, index)?.info())).collect()
+    (0..count(backend)?).map(|index| Ok(Adapter::open(backend, index)?.info())).collect()
 }
 
 /// An adapter that is open.
@@ -102,22 +102,26 @@ pub(crate) struct Adapter {
     is_software: bool,
 }
 
-/// Those of a backend, real cards first.
-fn devices(backend: Backend) -> Result<Vec<Device>, GpuError> {
-    if !backend.is_compiled_in() {
-        return Err(GpuError::NotCompiledIn(backend));
-    }
+/// Those of a backend, real cards first. Each that is looked for costs a start of the driver.
+fn devices(backend: Backend) -> impl Iterator<Item = Device> {
     let kinds: [fn(usize) -> WgpuDeviceKind; 4] =
         [WgpuDeviceKind::DiscreteGpu, WgpuDeviceKind::IntegratedGpu, WgpuDeviceKind::VirtualGpu, WgpuDeviceKind::Other];
-    let named = |kind| match backend {
+    let named = move |kind| match backend {
         Backend::Vulkan => Device::vulkan(kind),
         Backend::Metal => Device::metal_msl(kind),
         Backend::Wgpu => Device::wgpu(kind),
     };
-    guarded(backend.name(), || {
-        let cards = kinds.into_iter().flat_map(|kind| (0..).map_while(move |index| named(kind(index)).ok()));
-        cards.chain(named(WgpuDeviceKind::Cpu)).collect()
-    })
+    let cards = kinds.into_iter().flat_map(move |kind| (0..).map_while(move |index| named(kind(index)).ok()));
+    cards.chain(std::iter::once(WgpuDeviceKind::Cpu).filter_map(move |kind| named(kind).ok()))
+}
+
+fn count(backend: Backend) -> Result<usize, GpuError> {
+    check_compiled_in(backend)?;
+    guarded(backend.name(), || devices(backend).count())
+}
+
+fn check_compiled_in(backend: Backend) -> Result<(), GpuError> {
+    if backend.is_compiled_in() { Ok(()) } else { Err(GpuError::NotCompiledIn(backend)) }
 }
 
 /// What `open` gives, unless it panics, as the runtime does where a driver refuses something.
@@ -134,9 +138,10 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
 
 impl Adapter {
     pub(crate) fn open(backend: Backend, index: usize) -> Result<Self, GpuError> {
-        let devices = devices(backend)?;
-        let count = devices.len();
-        let device = devices.get(index).ok_or(GpuError::NoSuchDevice { backend, index, count })?;
+        check_compiled_in(backend)?;
+        let Some(device) = guarded(backend.name(), || devices(backend).nth(index))? else {
+            return Err(GpuError::NoSuchDevice { backend, index, count: count(backend)? });
+        };
         let client = guarded(backend.name(), || device.client())?;
         Ok(Self {
             client,

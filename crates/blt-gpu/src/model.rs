@@ -144,6 +144,7 @@ pub(crate) type Reading<'a> = std::pin::Pin<Box<dyn Future<Output = Result<Vec<B
 
 impl Model {
     /// Takes weights, which are in `layout`, to the adapter behind `client`.
+    #[expect(clippy::too_many_arguments, reason = "what a model on an adapter is made of")]
     pub(crate) fn new(
         client: Client,
         info: &AdapterInfo,
