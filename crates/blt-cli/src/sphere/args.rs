@@ -511,7 +511,7 @@ pub(crate) struct RenderArgs {
     /// A sphere file, or a corpus folder
     #[arg(value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub(crate) path: PathBuf,
-    /// The picture's file; its ending says its form [default: beside the sphere, `<id>.sphere.html`]
+    /// The picture's file; its ending says its form [default: beside the sphere]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) output: Option<PathBuf>,
     /// The picture's form, whatever its file is called [default: html]
