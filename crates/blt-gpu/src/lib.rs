@@ -1,6 +1,6 @@
 //! The entropy model of the Byte Latent Transformer on any GPU, through Vulkan, Metal or WebGPU.
 //!
-//! [`GpuEngine`] gives the signals of [`blt_core::EntropyEngine`]. Its kernels are written once, in CubeCL, and become SPIR-V,
+//! `GpuEngine` gives the signals of [`blt_core::EntropyEngine`]. Its kernels are written once, in CubeCL, and become SPIR-V,
 //! MSL or WGSL when an engine is made. Their shapes are fixed, so nothing is timed and chosen at the start.
 //!
 //! One thread takes what sessions and batches have queued and packs it into one step, documents one behind the other, so

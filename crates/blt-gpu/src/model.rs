@@ -239,7 +239,7 @@ impl Model {
     /// Entropies and norms of two documents of `n` tokens.
     fn compute_sample(&self, n: usize) -> Result<[Vec<f32>; 2], String> {
         let mut visibility = Visibility::new(&self.config);
-        let tokens: Vec<u16> = (0..n).map(|i| (4 + i * i % 61 % (self.config.vocab_size - 4)) as u16).collect();
+        let tokens: Vec<u16> = (0..n).map(|i| (i * i % 61 % self.config.vocab_size) as u16).collect();
         let first_visible = visibility.read(&tokens);
         let piece = Piece { tokens, position: 0, n_kept: 0, first_visible };
         let rows = Rows::pack([&piece, &piece].into_iter(), &self.rotary, self.layout.head / 2);
@@ -248,7 +248,13 @@ impl Model {
             let values = floats(bytes);
             rows.starts.iter().flat_map(|&start| values[start..start + n].to_vec()).collect::<Vec<f32>>()
         };
-        Ok([of_pieces(&read[0]), of_pieces(&read[1])])
+        let (entropies, norms) = (of_pieces(&read[0]), of_pieces(&read[1]));
+        // Drivers have been seen that compute nonsense without a word.
+        let most = (self.config.vocab_size as f32).ln() * 1.001;
+        match entropies.iter().find(|entropy| !(-0.01..=most).contains(*entropy)) {
+            Some(entropy) => Err(format!("the driver computes an entropy of {entropy} nats, and none is above {most}")),
+            None => Ok([entropies, norms]),
+        }
     }
 
     /// The angles of positions.
