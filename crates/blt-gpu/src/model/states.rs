@@ -12,30 +12,26 @@ use crate::kernels::elementwise::{self, ROWS_A_CUBE, UNITS};
 impl Model {
     /// A copy of the pre-norm states of the first `m` rows of the step under way.
     pub(crate) fn states(&self, m: usize) -> Buffer {
+        match self.float {
+            FloatType::F32 => self.copy_states::<f32>(m),
+            FloatType::F16 => self.copy_states::<f16>(m),
+        }
+    }
+
+    fn copy_states<F: Float>(&self, m: usize) -> Buffer {
         let n_bytes = m * self.layout.model * self.float.n_bytes();
         let copy = Buffer { handle: self.client.empty(n_bytes), n_bytes };
-        let (fours, width) = (4 * self.float.n_bytes(), self.layout.model as u32 / 4);
-        let (count, dim) = (CubeCount::Static(1, m as u32 / ROWS_A_CUBE, 1), CubeDim::new_2d(UNITS, ROWS_A_CUBE));
+        let fours = 4 * self.float.n_bytes();
         // SAFETY: see `run`.
         unsafe {
-            match self.float {
-                FloatType::F32 => elementwise::copy::launch_unchecked::<f32>(
-                    &self.client,
-                    count,
-                    dim,
-                    self.x.by(fours),
-                    copy.by(fours),
-                    width,
-                ),
-                FloatType::F16 => elementwise::copy::launch_unchecked::<f16>(
-                    &self.client,
-                    count,
-                    dim,
-                    self.x.by(fours),
-                    copy.by(fours),
-                    width,
-                ),
-            }
+            elementwise::copy::launch_unchecked::<F>(
+                &self.client,
+                CubeCount::Static(1, m as u32 / ROWS_A_CUBE, 1),
+                CubeDim::new_2d(UNITS, ROWS_A_CUBE),
+                self.x.by(fours),
+                copy.by(fours),
+                self.layout.model as u32 / 4,
+            );
         }
         copy
     }
