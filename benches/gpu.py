@@ -9,6 +9,7 @@ Python and the two programs only, so it also runs where there is no cargo: give 
 
 import argparse
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -148,7 +149,7 @@ def main():
     parser.add_argument("--bench", type=pathlib.Path, required=True, help="the program blt-bench")
     parser.add_argument("--cli", type=pathlib.Path, required=True, help="the program blt-cli")
     parser.add_argument("--backend", choices=list(DTYPES), default="cuda")
-    parser.add_argument("--all-devices", action="store_true", help="spread documents over every card")
+    parser.add_argument("--devices", default="1", metavar="N", help="spread documents over so many cards, or `all`")
     parser.add_argument("--against", choices=["torch"], help="run this peer too")
     parser.add_argument("--model", nargs="+", default=["random-100m", "embedded"])
     parser.add_argument("--dtype", nargs="+", help="number types to time; all that the backend has if left out")
@@ -157,7 +158,11 @@ def main():
     args = parser.parse_args()
     backend = args.backend
     dtypes = args.dtype or DTYPES[backend]
-    engine = "cuda:all" if args.all_devices else backend
+    engine = backend if args.devices == "1" else f"{backend}:all"
+    if args.devices not in ("1", "all"):
+        if backend != "cuda" or not args.devices.isdigit() or args.devices == "0":
+            sys.exit("`--devices` is a number of NVIDIA's cards with `--backend cuda`, or `all`")
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(map(str, range(int(args.devices))))
     first_results(args.cli, backend)
     passed = True
     if not args.no_checks:

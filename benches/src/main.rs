@@ -99,7 +99,7 @@ struct Subject {
     model: String,
     /// `native` for our own kernels on the processor, `cuda`, `cuda:portable` (without Hopper's instructions) or `cuda:all`
     /// (every card), or in a build with it `vulkan`, `metal` or `wgpu`, each perhaps with `:plain` (without cooperative
-    /// matrices), or `cpu` for Burn on the processor
+    /// matrices) or `:all`, or `cpu` for Burn on the processor
     #[arg(long, default_value = "native")]
     engine: String,
     /// `auto`, or a number type, perhaps with instructions and quantization, like `f32`, `bf16:avx512` or `bf16+int8`
@@ -261,10 +261,12 @@ fn gpu_engine(
     dtype: &str,
     tensor: &mut dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError>,
 ) -> Result<Loaded, Box<dyn Error>> {
-    use blt_gpu::{FloatType, GpuEngine, GpuOptions};
-    let (backend, plain) = match subject.engine.strip_suffix(":plain") {
-        Some(backend) => (backend, true),
-        None => (subject.engine.as_str(), false),
+    use blt_gpu::{Devices, FloatType, GpuEngine, GpuOptions};
+    let (backend, devices, plain) = match subject.engine.split_once(':') {
+        None => (subject.engine.as_str(), Devices::One(0), false),
+        Some((backend, "plain")) => (backend, Devices::One(0), true),
+        Some((backend, "all")) => (backend, Devices::All, false),
+        Some(_) => return Err(format!("no engine is named `{}`", subject.engine).into()),
     };
     let float = match dtype {
         "auto" => None,
@@ -272,7 +274,7 @@ fn gpu_engine(
         "f32" => Some(FloatType::F32),
         other => return Err(format!("no number type of GPUs is named `{other}`").into()),
     };
-    let options = GpuOptions { backend: backend.parse()?, device: 0, float, plain, profiled: subject.profile };
+    let options = GpuOptions { backend: backend.parse()?, devices, float, plain, profiled: subject.profile };
     let engine = std::sync::Arc::new(GpuEngine::from_tensors(config, name, &options, tensor)?);
     let profile: Option<ProfileReader> = subject.profile.then(|| {
         let engine = engine.clone();

@@ -43,9 +43,9 @@ pub(crate) struct BenchArgs {
     /// Run this peer in the same turns, and print ratios
     #[arg(long, value_enum)]
     against: Option<Peer>,
-    /// With `cuda`: spread documents over every card
-    #[arg(long)]
-    all_devices: bool,
+    /// On GPUs: spread documents over so many cards, or `all`
+    #[arg(long, value_name = "N", default_value = "1")]
+    devices: String,
     /// Use the programs that are built already
     #[arg(long)]
     no_build: bool,
@@ -77,12 +77,11 @@ struct PeerCase {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     if let [backend] = &args.backend[..]
         && ON_CARDS.contains(&backend.as_str())
-        && (backend == "cuda" || !args.all_devices)
     {
         return on_cards(args, backend);
     }
-    if args.all_devices || args.backend.iter().any(|backend| ON_CARDS.contains(&backend.as_str())) {
-        return Err("GPUs stand alone in `--backend`, and `--all-devices` is for `--backend cuda`".to_owned());
+    if args.devices != "1" || args.backend.iter().any(|backend| ON_CARDS.contains(&backend.as_str())) {
+        return Err("GPUs stand alone in `--backend`, and `--devices` is for them".to_owned());
     }
     let program = build(args)?;
     let python = args.against.map(|Peer::Torch| python()).transpose()?;
@@ -155,7 +154,7 @@ fn on_cards(args: &BenchArgs, backend: &str) -> Result<(), String> {
         .args(["--backend", backend, "--repetitions", &args.repetitions.to_string()])
         .arg("--model")
         .args(&args.model);
-    script.args(args.all_devices.then_some("--all-devices"));
+    script.args(["--devices", &args.devices]);
     if let Some(Peer::Torch) = args.against {
         script.args(["--against", "torch"]);
     }

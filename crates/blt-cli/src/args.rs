@@ -117,7 +117,7 @@ pub(crate) struct EngineArgs {
     /// Where to compute
     #[arg(long, value_enum, default_value = "auto", help_heading = "Model")]
     pub(crate) backend: BackendArg,
-    /// Which device of the backend; `all` for every one, of CUDA
+    /// Which device of the backend; `all` for every one that is like the first
     #[arg(long, value_name = "N", default_value = "0", help_heading = "Model")]
     pub(crate) device: DeviceArg,
     /// Number type of weights and activations

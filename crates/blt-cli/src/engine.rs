@@ -312,7 +312,7 @@ mod cuda {
 /// GPUs of any make.
 #[cfg(any(feature = "vulkan", feature = "metal", feature = "wgpu"))]
 mod gpu {
-    use blt_gpu::{Backend, FloatType, GpuEngine, GpuError, GpuOptions};
+    use blt_gpu::{Backend, Devices, FloatType, GpuEngine, GpuError, GpuOptions};
 
     use super::{LoadedModel, ModelSource, Placement};
     use crate::args::{BackendArg, DeviceArg, DtypeArg};
@@ -335,8 +335,9 @@ mod gpu {
             let hint = error.hint();
             Failure::new("cannot load the entropy model", error).hint(hint)
         };
-        let DeviceArg::One(device) = placement.device else {
-            return Err(Failure::usage("`--device all` is for `--backend cuda` only"));
+        let devices = match placement.device {
+            DeviceArg::One(index) => Devices::One(index),
+            DeviceArg::All => Devices::All,
         };
         let backend = match placement.backend {
             BackendArg::Metal => Backend::Metal,
@@ -354,7 +355,7 @@ mod gpu {
         };
         let name = source.identity().map_err(|error| failed(error.into()))?;
         let (config, tensors) = source.into_tensors()?;
-        let options = GpuOptions { backend, device, float, plain: false, profiled: false };
+        let options = GpuOptions { backend, devices, float, plain: false, profiled: false };
         let engine = GpuEngine::from_tensors(&config, &name, &options, tensors).map_err(failed)?;
         Ok(LoadedModel { engine: Box::new(engine), config })
     }
@@ -395,7 +396,7 @@ pub(crate) mod burn {
         // Only the first call of a process can set the pool, and there is one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(placement.threads).build_global();
         let DeviceArg::One(index) = placement.device else {
-            return Err(Failure::usage("`--device all` is for `--backend cuda` only"));
+            return Err(Failure::usage("`--device all` is for GPUs only"));
         };
         let device = device(index)?;
         let float = match placement.dtype {

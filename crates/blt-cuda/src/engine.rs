@@ -1,7 +1,7 @@
 //! The engine: token slices in, signals out.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -360,17 +360,29 @@ impl EntropyEngine for CudaEngine {
         for document in documents {
             self.check(document)?;
         }
-        // All that fit into a step are queued before the first is waited for.
-        let (mut jobs, mut answers) = (Vec::new(), Vec::new());
-        for document in documents {
-            let fits = !document.is_empty() && document.len() <= self.max_tokens();
-            answers.push(fits.then(|| {
-                let (job, answer) = Self::job(self.new_session().piece(document), Keep::Nothing, want, false);
-                jobs.push(job);
-                answer
-            }));
-        }
-        self.queue.push(jobs);
+        // All that fit into a step are queued before the first is waited for; for several cards by several threads, as one
+        // prepares documents no faster than three cards compute the small models.
+        let queue = |documents: &[&[TokenId]]| {
+            let (mut jobs, mut answers) = (Vec::new(), Vec::new());
+            for document in documents {
+                let fits = !document.is_empty() && document.len() <= self.max_tokens();
+                answers.push(fits.then(|| {
+                    let (job, answer) = Self::job(self.new_session().piece(document), Keep::Nothing, want, false);
+                    jobs.push(job);
+                    answer
+                }));
+            }
+            self.queue.push(jobs);
+            answers
+        };
+        let parts = documents.chunks(documents.len().div_ceil(self.devices.len()).max(1));
+        let answers: Vec<_> = std::thread::scope(|scope| {
+            let (first, others) = (parts.clone().take(1), parts.skip(1));
+            let others: Vec<_> = others.map(|part| scope.spawn(move || queue(part))).collect();
+            let first: Vec<_> = first.flat_map(queue).collect();
+            let others = others.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            first.into_iter().chain(others.flatten()).collect()
+        });
         let answers = answers.into_iter().zip(documents).map(|(answer, document)| match answer {
             Some(answer) => self.signals(wait(&answer)?),
             None => self.new_session().push(document, want),

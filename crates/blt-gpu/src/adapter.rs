@@ -150,6 +150,19 @@ impl Adapter {
         })
     }
 
+    /// The first adapter, and all others of its name.
+    pub(crate) fn open_alike(backend: Backend) -> Result<Vec<Self>, GpuError> {
+        let mut alike = vec![Self::open(backend, 0)?];
+        let name = alike[0].info().name;
+        for index in 1..count(backend)? {
+            let other = Self::open(backend, index)?;
+            if other.info().name == name {
+                alike.push(other);
+            }
+        }
+        Ok(alike)
+    }
+
     pub(crate) fn info(&self) -> AdapterInfo {
         let properties = self.client.properties();
         let hardware = &properties.hardware;

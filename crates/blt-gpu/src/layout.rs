@@ -69,6 +69,7 @@ impl Layout {
 pub(crate) type Tensor<'a> = dyn FnMut(&str) -> Result<Vec<f32>, CheckpointError> + 'a;
 
 /// Matrices in the adapter's numbers, row by row, one row a column of the result. The norms before them are folded in.
+#[derive(Clone)]
 pub(crate) struct Weights {
     pub(crate) embeddings: Vec<u8>,
     pub(crate) layers: Vec<LayerWeights>,
@@ -76,6 +77,7 @@ pub(crate) struct Weights {
 }
 
 /// Those of a layer.
+#[derive(Clone)]
 pub(crate) struct LayerWeights {
     pub(crate) wqkv: Vec<u8>,
     pub(crate) wo: Vec<u8>,

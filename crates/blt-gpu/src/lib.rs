@@ -3,7 +3,7 @@
 //! `GpuEngine` gives the signals of [`blt_core::EntropyEngine`]. Its kernels are written once, in CubeCL, and become SPIR-V,
 //! MSL or WGSL when an engine is made. Their shapes are fixed, so nothing is timed and chosen at the start.
 //!
-//! One thread takes what sessions and batches have queued and packs it into one step, documents one behind the other, so
+//! For each adapter one thread takes what sessions and batches have queued and packs it into one step, documents one behind the other, so
 //! many threads with one small document each are as fast as one large batch.
 //!
 //! Where an adapter multiplies 16 by 16 matrices of float16, products and attention run on those; elsewhere, and in float32, they
@@ -23,5 +23,5 @@ mod step;
 mod worker;
 
 pub use adapter::{AdapterInfo, Backend, adapters};
-pub use engine::{FloatType, GpuEngine, GpuOptions};
+pub use engine::{Devices, FloatType, GpuEngine, GpuOptions};
 pub use error::GpuError;

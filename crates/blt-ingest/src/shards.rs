@@ -1,12 +1,13 @@
 //! Outputs that hold many sources. Workers end in any order; one thread puts what they encoded back into the order of the
-//! plan and writes the patches of one shard after another. A second one writes the shard's hypergraph beside it, and a third
-//! completes and publishes the shard while the next one begins. Which sources a shard holds depends on the plan alone.
+//! plan and writes the patches of one shard after another. A shard's hypergraph is written by a thread of its own, which may
+//! still be at it while the patches of the next shards are written, and another completes and publishes the shard. Which
+//! sources a shard holds depends on the plan alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
 use blt_output::{
@@ -14,7 +15,7 @@ use blt_output::{
     dataset_card, parquet_name, sync_directory, wids_index,
 };
 use blt_sidecar::{SidecarError, SidecarRecord, SidecarWriter};
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
@@ -151,24 +152,27 @@ pub(crate) fn write_shards<'scope>(
     let mut waiting = BTreeMap::new();
     let mut next = 0;
     let mut open: Option<OpenShard<'scope, '_>> = None;
-    let mut closing: Option<ScopedJoinHandle<'scope, ()>> = None;
+    let backlog = Arc::default();
+    let mut closing: VecDeque<ScopedJoinHandle<'scope, ()>> = VecDeque::new();
+    let max_closing = (work.options.n_workers / 2).clamp(1, MAX_CLOSING);
     for arrival in arrivals {
         waiting.insert(arrival.place.order, arrival);
         while let Some(Arrival { place, state }) = waiting.remove(&next) {
             next += 1;
             let _ = permits.send(());
-            let shard = open.get_or_insert_with(|| OpenShard::new(scope, work, *shards, place.shard));
+            let shard = open.get_or_insert_with(|| OpenShard::new(scope, work, &backlog, *shards, place.shard));
             match state {
                 State::Encoded(encoded) => work.timed(|seconds| &mut seconds.write, || shard.append(*encoded)),
                 State::Ended(ended) => shard.members.push(Member::Ended(ended)),
                 State::EndOfShard => {
                     let Some(shard) = open.take() else { continue };
-                    // No more than one is completed while one is written.
-                    if let Some(before) = closing.take() {
-                        before.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    if closing.len() >= max_closing
+                        && let Some(oldest) = closing.pop_front()
+                    {
+                        oldest.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                     }
                     let to_journal = to_journal.clone();
-                    closing = Some(scope.spawn(move || {
+                    closing.push_back(scope.spawn(move || {
                         let batch = work.timed(|seconds| &mut seconds.write, || shard.close());
                         // That nobody takes it is told by the journal's own error.
                         let _ = to_journal.send(batch);
@@ -191,22 +195,60 @@ struct ShardFiles<'scope> {
     hypergraph: HypergraphWriter<'scope>,
 }
 
-/// Records of sources until one thread writes them.
-const RECORDS: usize = 16;
+/// Shards that are completed while another one is written, at most.
+const MAX_CLOSING: usize = 8;
+/// Bytes of records that wait for the threads of all hypergraphs. A record of more than 256 kB has a file open, so that this
+/// bounds those too.
+const MAX_BACKLOG_BYTES: usize = 128 << 20;
+
+/// Bytes of records that no hypergraph has yet.
+#[derive(Default)]
+struct Backlog {
+    n_bytes: Mutex<usize>,
+    is_less: Condvar,
+}
+
+/// A record in the backlog.
+struct Waiting {
+    /// Until it is taken out to be written.
+    record: Option<SidecarRecord>,
+    about: Arc<About>,
+    n_bytes: usize,
+    backlog: Arc<Backlog>,
+}
+
+impl Waiting {
+    /// Waits until there is room for `record`, or nothing else waits.
+    fn new(record: SidecarRecord, about: &Arc<About>, backlog: &Arc<Backlog>) -> Self {
+        let n_bytes = record.n_bytes();
+        let waiting = backlog.n_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + n_bytes > MAX_BACKLOG_BYTES;
+        *backlog.is_less.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner) += n_bytes;
+        Self { record: Some(record), about: Arc::clone(about), n_bytes, backlog: Arc::clone(backlog) }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        *self.backlog.n_bytes.lock().unwrap_or_else(PoisonError::into_inner) -= self.n_bytes;
+        self.backlog.is_less.notify_all();
+    }
+}
 
 /// The hypergraph of a shard, written by a thread of its own.
 struct HypergraphWriter<'scope> {
-    to_thread: Sender<(SidecarRecord, Arc<About>)>,
+    to_thread: Sender<Waiting>,
     thread: ScopedJoinHandle<'scope, Result<(), SidecarError>>,
 }
 
 impl<'scope> HypergraphWriter<'scope> {
     fn create(scope: &'scope Scope<'scope, '_>, work: &'scope Work<'_>, path: PathBuf) -> Result<Self, SidecarError> {
         let mut writer = SidecarWriter::create(&path)?;
-        let (to_thread, records) = bounded::<(SidecarRecord, Arc<About>)>(RECORDS);
+        let (to_thread, records) = unbounded::<Waiting>();
         let thread = scope.spawn(move || {
-            for (record, about) in records {
-                work.timed(|seconds| &mut seconds.write, || record.write(&about.trunk(), &mut writer))?;
+            for mut waiting in records {
+                let Some(record) = waiting.record.take() else { continue };
+                work.timed(|seconds| &mut seconds.write, || record.write(&waiting.about.trunk(), &mut writer))?;
             }
             work.timed(|seconds| &mut seconds.write, || writer.close())
         });
@@ -214,8 +256,8 @@ impl<'scope> HypergraphWriter<'scope> {
     }
 
     /// If the thread has ended, its error is told by [`finish`](Self::finish).
-    fn append(&self, record: SidecarRecord, about: &Arc<About>) {
-        let _ = self.to_thread.send((record, Arc::clone(about)));
+    fn append(&self, waiting: Waiting) {
+        let _ = self.to_thread.send(waiting);
     }
 
     fn finish(self) -> Result<(), SidecarError> {
@@ -227,6 +269,7 @@ impl<'scope> HypergraphWriter<'scope> {
 struct OpenShard<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     work: &'scope Work<'scope>,
+    backlog: Arc<Backlog>,
     names: [String; 2],
     format: ShardFormat,
     /// Both files, once there is something to write; the error of the first that failed.
@@ -235,8 +278,15 @@ struct OpenShard<'scope, 'env> {
 }
 
 impl<'scope, 'env> OpenShard<'scope, 'env> {
-    fn new(scope: &'scope Scope<'scope, 'env>, work: &'scope Work<'_>, shards: Shards, number: u64) -> Self {
-        Self { scope, work, names: shards.names(number), format: shards.format, files: Ok(None), members: Vec::new() }
+    fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        work: &'scope Work<'_>,
+        backlog: &Arc<Backlog>,
+        shards: Shards,
+        number: u64,
+    ) -> Self {
+        let (backlog, names, format) = (Arc::clone(backlog), shards.names(number), shards.format);
+        Self { scope, work, backlog, names, format, files: Ok(None), members: Vec::new() }
     }
 
     fn append(&mut self, encoded: Encoded) {
@@ -259,7 +309,7 @@ impl<'scope, 'env> OpenShard<'scope, 'env> {
                     None => files.insert(create(self.scope, self.work, self.format, &self.names)?),
                 };
                 files.patches.append(patches.finish(), &info).map_err(SourceError::Write)?;
-                files.hypergraph.append(record, &about);
+                files.hypergraph.append(Waiting::new(record, &about, &self.backlog));
                 Ok(())
             })();
             match written {

@@ -3,7 +3,7 @@
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use blt_core::{ByteRange, Patch, View, ViewData};
+use blt_core::{ByteRange, Patch, Unit, View, ViewData};
 use tempfile::SpooledTempFile;
 
 use crate::read::SidecarError;
@@ -33,6 +33,14 @@ impl SidecarRecord {
     pub fn new(scratch: &Path) -> Self {
         let leaves = BufWriter::new(tempfile::spooled_tempfile_in(SPILL_BYTES, scratch));
         Self { views: Vec::new(), leaves }
+    }
+
+    /// About how many bytes it takes, in memory and in its file.
+    pub fn n_bytes(&self) -> usize {
+        let of_view = |recorded: &RecordedView| {
+            recorded.view.units.len() * size_of::<Unit>() + recorded.n_leaves as usize * LEAF_BYTES
+        };
+        size_of::<Self>() + self.views.iter().map(of_view).sum::<usize>()
     }
 
     /// Begins a view.

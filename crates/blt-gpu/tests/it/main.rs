@@ -8,14 +8,14 @@
 
 use blt_checkpoint::Checkpoint;
 use blt_core::{BltTokenizer, EntropyEngine, Want};
-use blt_gpu::{AdapterInfo, Backend, FloatType, GpuEngine, GpuError, GpuOptions, adapters};
+use blt_gpu::{AdapterInfo, Backend, Devices, FloatType, GpuEngine, GpuError, GpuOptions, adapters};
 use blt_testkit::{REFERENCE_MODELS, golden_dir, model_cases};
 
 /// Kernels in SPIR-V where they are in this build, else in WGSL.
 const BACKEND: Backend = if cfg!(feature = "vulkan") { Backend::Vulkan } else { Backend::Wgpu };
 
 fn options(float: FloatType, plain: bool) -> GpuOptions {
-    GpuOptions { backend: BACKEND, device: 0, float: Some(float), plain, profiled: false }
+    GpuOptions { backend: BACKEND, devices: Devices::One(0), float: Some(float), plain, profiled: false }
 }
 
 /// Every way to compute that the first adapter has, and how far entropies may be off.
@@ -120,9 +120,31 @@ fn pieces_change_no_bit() {
 }
 
 #[test]
+fn all_adapters_give_what_one_gives() {
+    let texts: Vec<Vec<u16>> =
+        (1..9u64).map(|seed| BltTokenizer::default().encode_bytes(&blt_testkit::prose(90 * seed as usize, seed))).collect();
+    let texts: Vec<&[u16]> = texts.iter().map(Vec::as_slice).collect();
+    let one = options(FloatType::F32, true);
+    let expected = engine("model-tiny", &one).batch(&texts, Want::All).unwrap();
+    let all = engine("model-tiny", &GpuOptions { devices: Devices::All, ..one });
+    for (found, expected) in all.batch(&texts, Want::All).unwrap().iter().zip(&expected) {
+        assert_eq!(found.entropies, expected.entropies);
+        assert_eq!(found.embeddings, expected.embeddings);
+    }
+    // Documents that are open at once, each in two pieces.
+    let mut sessions: Vec<_> = texts.iter().map(|text| (all.session(), text.split_at(text.len() / 2))).collect();
+    let firsts: Vec<_> = sessions.iter_mut().map(|(session, (first, _))| session.push(first, Want::All)).collect();
+    for (((mut session, (_, second)), first), expected) in sessions.into_iter().zip(firsts).zip(&expected) {
+        let mut found = first.unwrap();
+        found.append(session.push(second, Want::All).unwrap());
+        assert_eq!(found.entropies, expected.entropies);
+    }
+}
+
+#[test]
 fn what_is_not_there_is_refused() {
     let checkpoint = Checkpoint::open(&golden_dir().join("model-tiny")).unwrap();
-    let far = GpuOptions { device: 99, ..options(FloatType::F32, true) };
+    let far = GpuOptions { devices: Devices::One(99), ..options(FloatType::F32, true) };
     assert!(matches!(GpuEngine::load(&checkpoint, &far), Err(GpuError::NoSuchDevice { index: 99, .. })));
     let engine = engine("model-tiny", &options(FloatType::F32, true));
     assert!(matches!(
