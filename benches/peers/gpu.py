@@ -1,12 +1,14 @@
 """The speed of PyTorch on one NVIDIA card: transformers' BltPatcher, and the model written for speed. Prints one JSON object a line.
 
 The fast one has the sizes of the 100M model, fused matrices, flex_attention with the exact window and the cut at end-of-text
-tokens, and is compiled whole, entropies included. Both have random weights and read random bytes. Needs torch and transformers.
+tokens, and is compiled whole, entropies included. Both have random weights and read random bytes. Beside them the layers' matrix
+products alone, by cuBLAS: no program that leaves those to it is faster. Needs torch and transformers.
 """
 
 import argparse
 import json
 import statistics
+import time
 
 import torch
 from torch import nn
@@ -82,6 +84,27 @@ def median_seconds(run, repetitions):
     return statistics.median(times)
 
 
+def products_alone(rows, seconds):
+    """Seconds of the products of all layers, for `rows` rows; repeated for so long that the card is at its power limit."""
+    shapes = [(3 * DIM, DIM), (DIM, DIM), (2 * FFN, DIM), (DIM, FFN)]
+
+    def random(*shape):
+        return torch.randn(*shape, device="cuda", dtype=torch.bfloat16)
+
+    work = [(random(rows * ROW, k), random(n, k).T, random(rows * ROW, n)) for n, k in shapes]
+
+    def run():
+        for _ in range(LAYERS):
+            for a, w, out in work:
+                torch.mm(a, w, out=out)
+
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        run()
+        torch.cuda.synchronize()
+    return median_seconds(run, 12)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[1, 16])
@@ -90,6 +113,9 @@ def main():
     torch.manual_seed(0)
     build_mask = torch.compile(document_mask)
     with torch.inference_mode():
+        rows = max(args.rows)
+        name = "cuBLAS, the layers' products alone"
+        print(json.dumps({"peer": name, "rows": rows, "bytes_per_second": rows * ROW / products_alone(rows, 3)}), flush=True)
         for rows in args.rows:
             tokens = torch.randint(4, VOCAB, (rows, ROW), device="cuda")
             # A document of 4 kB on average.

@@ -152,9 +152,11 @@ pub(crate) fn write_shards<'scope>(
     let mut waiting = BTreeMap::new();
     let mut next = 0;
     let mut open: Option<OpenShard<'scope, '_>> = None;
-    let backlog = Arc::default();
     let mut closing: VecDeque<ScopedJoinHandle<'scope, ()>> = VecDeque::new();
-    let max_closing = (work.options.n_workers / 2).clamp(1, MAX_CLOSING);
+    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let max_closing = (n_cores.min(work.options.n_workers) / 2).clamp(1, MAX_CLOSING);
+    let max_bytes = MAX_BACKLOG_BYTES * max_closing;
+    let backlog = Arc::new(Backlog { max_bytes, n_bytes: Mutex::default(), is_less: Condvar::new() });
     for arrival in arrivals {
         waiting.insert(arrival.place.order, arrival);
         while let Some(Arrival { place, state }) = waiting.remove(&next) {
@@ -197,13 +199,14 @@ struct ShardFiles<'scope> {
 
 /// Shards that are completed while another one is written, at most.
 const MAX_CLOSING: usize = 8;
-/// Bytes of records that wait for the threads of all hypergraphs. A record of more than 256 kB has a file open, so that this
-/// bounds those too.
+/// Bytes of records that wait for hypergraphs' threads, at most, for each shard that may be completed.
 const MAX_BACKLOG_BYTES: usize = 128 << 20;
+/// A record that has a file open counts for no less, so that there are not too many of those either.
+const LEAST_WITH_FILE: usize = 4 << 20;
 
-/// Bytes of records that no hypergraph has yet.
-#[derive(Default)]
+/// Records that no hypergraph has yet.
 struct Backlog {
+    max_bytes: usize,
     n_bytes: Mutex<usize>,
     is_less: Condvar,
 }
@@ -220,9 +223,10 @@ struct Waiting {
 impl Waiting {
     /// Waits until there is room for `record`, or nothing else waits.
     fn new(record: SidecarRecord, about: &Arc<About>, backlog: &Arc<Backlog>) -> Self {
-        let n_bytes = record.n_bytes();
+        let least = if record.has_file() { LEAST_WITH_FILE } else { 0 };
+        let n_bytes = record.n_bytes().max(least);
         let waiting = backlog.n_bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + n_bytes > MAX_BACKLOG_BYTES;
+        let is_full = |waiting: &mut usize| *waiting > 0 && *waiting + n_bytes > backlog.max_bytes;
         *backlog.is_less.wait_while(waiting, is_full).unwrap_or_else(PoisonError::into_inner) += n_bytes;
         Self { record: Some(record), about: Arc::clone(about), n_bytes, backlog: Arc::clone(backlog) }
     }

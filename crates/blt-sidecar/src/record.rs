@@ -43,6 +43,11 @@ impl SidecarRecord {
         size_of::<Self>() + self.views.iter().map(of_view).sum::<usize>()
     }
 
+    /// Whether it has a file open.
+    pub fn has_file(&self) -> bool {
+        self.leaves.get_ref().is_rolled()
+    }
+
     /// Begins a view.
     pub fn view(&mut self, view: &View) {
         let data = match view.data {
