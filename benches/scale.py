@@ -26,8 +26,8 @@ TEXT = ROOT / "samples/prose/lighthouse.txt"
 # What tells of the run and not of the text.
 OF_THE_RUN = {"run.json", "stats.json", "manifest.db", "manifest.db-wal", "manifest.db-shm", ".lock"}
 FORMS = {
-    "Parquet, no embeddings": ["--output-format", "parquet", "--embeddings", "none"],
-    "safetensors, bf16 of each patch": ["--output-format", "safetensors", "--embedding-dtype", "bf16"],
+    "parquet": ("Parquet, no embeddings", ["--embeddings", "none"]),
+    "safetensors": ("safetensors, bf16 of each patch", ["--embedding-dtype", "bf16"]),
 }
 
 
@@ -113,7 +113,7 @@ class Busy(threading.Thread):
 def ingest(cli, model, corpus, output, form, n_cards):
     """`model` is what says which."""
     command = [cli, "ingest", "--huggingface-dataset", corpus, "-o", output, "--backend", "cuda", "--device", "all"]
-    command += ["--profile", *model, *FORMS[form]]
+    command += ["--profile", *model, "--output-format", form, *FORMS[form][1]]
     busy = Busy(n_cards)
     busy.start()
     started = time.monotonic()
@@ -156,8 +156,8 @@ def ends_to_ends(args, counts, thresholds, work):
             folder = work / name
             subprocess.run([args.bench, "random", folder], check=True, capture_output=True)
             model, mb = ["--model", folder, "--threshold", thresholds[name]], args.mb
-        for form in FORMS:
-            mb_here = mb if "Parquet" in form else max(1, mb // 4)
+        for form in args.form:
+            mb_here = mb if form == "parquet" else max(1, mb // 4)
             corpus = work / "corpus"
             write_corpus(corpus, 4 * counts[-1], mb_here * 250_000)
             first, expected = None, None
@@ -169,7 +169,7 @@ def ends_to_ends(args, counts, thresholds, work):
                 speed = n_bytes / found["wall"]
                 first = first or speed
                 print(
-                    f"| {name} | {form} | {n} | {n_bytes / 1e6:.0f} | {found['wall']:.1f} | {speed / 1e6:.2f} | {speed / n / first:.1%}"
+                    f"| {name} | {FORMS[form][0]} | {n} | {n_bytes / 1e6:.0f} | {found['wall']:.1f} | {speed / 1e6:.2f} | {speed / n / first:.1%}"
                     f" | {found['busy']:.0%} | {found['cpu'] / n_bytes * 1e6:.2f} | {found['cpu'] / found['wall']:.1f}"
                     f" | {found['memory'] / 1e9:.2f} GB | {found['written'] / found['wall'] / 1e6:.0f} |",
                     flush=True,
@@ -200,6 +200,7 @@ def main():
     parser.add_argument("--mb", type=int, default=1000, help="megabytes of text a card for the 100M model")
     parser.add_argument("--embedded-mb", type=int, default=1000, help="megabytes of text a card for the embedded model")
     parser.add_argument("--model", nargs="+", choices=["random-100m", "embedded"], default=["random-100m", "embedded"])
+    parser.add_argument("--form", nargs="+", choices=list(FORMS), default=list(FORMS))
     parser.add_argument("--work", type=pathlib.Path, help="folder for corpora and outputs, on a local disk [default: a temporary one]")
     args = parser.parse_args()
     names = cards()
