@@ -413,12 +413,7 @@ impl Session for GpuSession<'_> {
 
 impl GpuSession<'_> {
     /// Computes a piece of at most `max_tokens`; on which adapter, and what came of it.
-    fn advance(
-        &mut self,
-        tokens: &[TokenId],
-        want: Want,
-        wants_logits: bool,
-    ) -> Result<(usize, Reply), EngineError> {
+    fn advance(&mut self, tokens: &[TokenId], want: Want, wants_logits: bool) -> Result<(usize, Reply), EngineError> {
         if self.visibility.position() > 0 && self.kept.is_none() {
             return Err(EngineError::Device("an earlier piece of the document failed; it must be read anew".into()));
         }

@@ -121,8 +121,9 @@ fn pieces_change_no_bit() {
 
 #[test]
 fn all_adapters_give_what_one_gives() {
-    let texts: Vec<Vec<u16>> =
-        (1..9u64).map(|seed| BltTokenizer::default().encode_bytes(&blt_testkit::prose(90 * seed as usize, seed))).collect();
+    let texts: Vec<Vec<u16>> = (1..9u64)
+        .map(|seed| BltTokenizer::default().encode_bytes(&blt_testkit::prose(90 * seed as usize, seed)))
+        .collect();
     let texts: Vec<&[u16]> = texts.iter().map(Vec::as_slice).collect();
     let one = options(FloatType::F32, true);
     let expected = engine("model-tiny", &one).batch(&texts, Want::All).unwrap();
