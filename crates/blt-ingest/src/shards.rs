@@ -153,8 +153,7 @@ pub(crate) fn write_shards<'scope>(
     let mut next = 0;
     let mut open: Option<OpenShard<'scope, '_>> = None;
     let mut closing: VecDeque<ScopedJoinHandle<'scope, ()>> = VecDeque::new();
-    let n_cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let max_closing = (n_cores.min(work.options.n_workers) / 2).clamp(1, MAX_CLOSING);
+    let max_closing = (n_processors(work) / 2).clamp(1, MAX_CLOSING);
     let max_bytes = MAX_BACKLOG_BYTES * max_closing;
     let backlog = Arc::new(Backlog { max_bytes, n_bytes: Mutex::default(), is_less: Condvar::new() });
     for arrival in arrivals {
@@ -183,6 +182,11 @@ pub(crate) fn write_shards<'scope>(
             }
         }
     }
+}
+
+/// Threads of the processor that there are for the outputs. With a card there may be more workers than that.
+fn n_processors(work: &Work<'_>) -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(work.options.n_workers)
 }
 
 /// A source of the shard in the making.
@@ -384,13 +388,13 @@ fn create<'scope>(
     names: &[String; 2],
 ) -> Result<ShardFiles<'scope>, SourceError> {
     let [patches, sidecar] = names.each_ref().map(|name| partial_path(work.partial, name));
+    let n_threads = n_processors(work);
     let patches: Box<dyn ShardWriter + Send> = match format {
         ShardFormat::WebDataset(compression) => {
-            let n_threads = work.options.n_workers;
             Box::new(WebDatasetWriter::create(&patches, compression, n_threads).map_err(SourceError::Write)?)
         }
         ShardFormat::Parquet => {
-            let options = ParquetOptions::default();
+            let options = ParquetOptions { n_threads, ..ParquetOptions::default() };
             let writer = ParquetWriter::create(&patches, &work.options.embeddings, options);
             Box::new(writer.map_err(SourceError::Write)?)
         }

@@ -57,7 +57,7 @@ fn main() -> io::Result<()> {
         }
         for number in 0..2 {
             // Small, so that documents have several rows and files several row groups.
-            let sizes = ParquetOptions { row_group_bytes: 1 << 18, row_bytes: 1 << 16 };
+            let sizes = ParquetOptions { row_group_bytes: 1 << 18, row_bytes: 1 << 16, n_threads: 2 };
             let writer = ParquetWriter::create(&parquet.join(parquet_name(number)), &options, sizes)?;
             documents.shard(&folder, options, number as usize, 2, Box::new(writer))?;
         }

@@ -51,10 +51,13 @@ fn main() -> io::Result<()> {
             };
             compare(folder, options, &name, &make)?;
         }
-        let make = |path: &Path| -> io::Result<Box<dyn ShardWriter>> {
-            Ok(Box::new(ParquetWriter::create(path, &options, ParquetOptions::default())?))
-        };
-        compare(folder, options, "parquet", &make)?;
+        for n_threads in [1, 2] {
+            let sizes = ParquetOptions { n_threads, ..ParquetOptions::default() };
+            let make = |path: &Path| -> io::Result<Box<dyn ShardWriter>> {
+                Ok(Box::new(ParquetWriter::create(path, &options, sizes)?))
+            };
+            compare(folder, options, &format!("parquet, {n_threads} compressing"), &make)?;
+        }
     }
     Ok(())
 }

@@ -2,13 +2,11 @@
 //! byte. Where a block is deflated changes nothing in it, so the number of threads changes no byte of the file. (Members
 //! one after another would be simpler, but readers of streamed archives stop after the first.)
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::mpsc;
-use std::thread::JoinHandle;
 
-use crossbeam_channel::{Receiver, Sender};
 use flate2::{Compress, Compression, Crc, FlushCompress, Status};
+
+use crate::in_order::InOrder;
 
 /// Bytes that are deflated at once.
 const BLOCK_BYTES: usize = 1 << 20;
@@ -20,41 +18,29 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 struct Job {
     block: Vec<u8>,
     is_last: bool,
-    done: mpsc::Sender<io::Result<Vec<u8>>>,
 }
 
 pub(crate) struct GzipWriter<W> {
     out: W,
     block: Vec<u8>,
     crc: Crc,
-    to_threads: Option<Sender<Job>>,
-    threads: Vec<JoinHandle<()>>,
-    /// Blocks on the way, oldest first.
-    pending: VecDeque<mpsc::Receiver<io::Result<Vec<u8>>>>,
+    threads: InOrder<Job, io::Result<Vec<u8>>>,
 }
 
 impl<W: Write> GzipWriter<W> {
     pub(crate) fn new(mut out: W, n_threads: usize) -> io::Result<Self> {
         out.write_all(&HEADER)?;
-        let (to_threads, jobs) = crossbeam_channel::unbounded();
-        let threads = (0..n_threads.max(1))
-            .map(|_| {
-                let jobs = jobs.clone();
-                std::thread::Builder::new().name("gzip".to_owned()).spawn(move || deflate_all(&jobs))
-            })
-            .collect::<io::Result<_>>()?;
-        let block = Vec::with_capacity(BLOCK_BYTES);
-        Ok(Self { out, block, crc: Crc::new(), to_threads: Some(to_threads), threads, pending: VecDeque::new() })
+        let threads = InOrder::new("gzip", n_threads, || {
+            let mut compress = Compress::new(Compression::new(LEVEL), false);
+            Ok(move |Job { block, is_last }: Job| deflate(&mut compress, &block, is_last))
+        })?;
+        Ok(Self { out, block: Vec::with_capacity(BLOCK_BYTES), crc: Crc::new(), threads })
     }
 
     pub(crate) fn finish(mut self) -> io::Result<W> {
         self.send(true)?;
-        while !self.pending.is_empty() {
-            self.write_oldest()?;
-        }
-        self.to_threads = None; // ends the threads
-        for thread in self.threads.drain(..) {
-            thread.join().map_err(|_| io::Error::other("a thread that deflates has panicked"))?;
+        while let Some(deflated) = self.threads.next()? {
+            self.out.write_all(&deflated?)?;
         }
         self.out.write_all(&self.crc.sum().to_le_bytes())?;
         self.out.write_all(&self.crc.amount().to_le_bytes())?;
@@ -64,16 +50,10 @@ impl<W: Write> GzipWriter<W> {
     fn send(&mut self, is_last: bool) -> io::Result<()> {
         let block = std::mem::replace(&mut self.block, Vec::with_capacity(if is_last { 0 } else { BLOCK_BYTES }));
         self.crc.update(&block);
-        let (done, result) = mpsc::channel();
-        self.pending.push_back(result);
-        let threads = self.to_threads.as_ref().expect("the threads run until the writer is finished");
-        threads.send(Job { block, is_last, done }).map_err(|_| ended())?;
-        if self.pending.len() > 2 * self.threads.len() { self.write_oldest() } else { Ok(()) }
-    }
-
-    fn write_oldest(&mut self) -> io::Result<()> {
-        let Some(oldest) = self.pending.pop_front() else { return Ok(()) };
-        self.out.write_all(&oldest.recv().map_err(|_| ended())??)
+        match self.threads.push(Job { block, is_last })? {
+            Some(deflated) => self.out.write_all(&deflated?),
+            None => Ok(()),
+        }
     }
 }
 
@@ -90,18 +70,6 @@ impl<W: Write> Write for GzipWriter<W> {
     /// Does nothing: where blocks end must not depend on who flushes when.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn ended() -> io::Error {
-    io::Error::other("the threads that deflate have ended early")
-}
-
-fn deflate_all(jobs: &Receiver<Job>) {
-    let mut compress = Compress::new(Compression::new(LEVEL), false);
-    for Job { block, is_last, done } in jobs {
-        // Nobody waits for the result any more when the writer was dropped.
-        let _ = done.send(deflate(&mut compress, &block, is_last));
     }
 }
 
@@ -150,14 +118,5 @@ mod tests {
             flate2::bufread::GzDecoder::new(&one[..]).read_to_end(&mut read).unwrap();
             assert!(read == bytes);
         }
-    }
-
-    #[test]
-    fn a_writer_that_is_dropped_early_ends_its_threads() {
-        let mut writer = GzipWriter::new(Vec::new(), 2).unwrap();
-        writer.write_all(&vec![7; 2 * BLOCK_BYTES]).unwrap();
-        let threads = std::mem::take(&mut writer.threads);
-        drop(writer);
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
     }
 }

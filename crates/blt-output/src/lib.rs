@@ -35,6 +35,7 @@ mod dataset_card;
 mod eigen;
 mod fidelity;
 mod gzip;
+mod in_order;
 mod jax;
 mod npy;
 mod parquet_columns;

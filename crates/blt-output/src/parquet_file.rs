@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::collector::{CollectedDocument, EmbeddingOptions, is_of_bytes};
 use crate::parquet_columns::{Column, Shape, columns, schema};
-use crate::parquet_pages::ChunkWriter;
+use crate::parquet_pages::{ChunkWriter, PagePackers, page_packers};
 use crate::receipt::{ReceiptWriter, ShardReceipt};
 use crate::shard::{DocumentInfo, ShardWriter};
 use crate::spool::{Spool, copy_exactly};
@@ -24,11 +24,13 @@ pub struct ParquetOptions {
     /// Bytes of tensors in a row: a longer document goes on in the next. No row ends inside a patch, and a writer holds
     /// about four times as much in memory.
     pub row_bytes: u64,
+    /// Threads that compress; they change no byte.
+    pub n_threads: usize,
 }
 
 impl Default for ParquetOptions {
     fn default() -> Self {
-        Self { row_group_bytes: 128 << 20, row_bytes: 32 << 20 }
+        Self { row_group_bytes: 128 << 20, row_bytes: 32 << 20, n_threads: 1 }
     }
 }
 
@@ -45,6 +47,7 @@ pub struct ParquetWriter {
     options: ParquetOptions,
     columns: Vec<Column>,
     file: SerializedFileWriter<ReceiptWriter>,
+    packers: PagePackers,
     n_rows: u64,
     /// The row group in the making.
     rows: Vec<RowInfo>,
@@ -97,6 +100,7 @@ impl ParquetWriter {
             options,
             columns,
             file,
+            packers: page_packers(options.n_threads)?,
             n_rows: 0,
             rows: Vec::new(),
             values: Vec::new(),
@@ -129,7 +133,7 @@ impl ParquetWriter {
         let descriptors = self.file.schema_descr().columns().to_vec();
         let mut group = self.file.next_row_group().map_err(io::Error::other)?;
         for (column, descriptor) in self.columns.iter().zip(descriptors) {
-            let mut chunk = ChunkWriter::new(column, descriptor, &self.scratch)?;
+            let mut chunk = ChunkWriter::new(column, descriptor, &self.scratch, &mut self.packers)?;
             match column.name {
                 "id" => rows.iter().try_for_each(|row| chunk.row(Some(row.document.id.as_bytes())))?,
                 "part" => rows.iter().try_for_each(|row| chunk.row(Some(&row.part.to_le_bytes())))?,

@@ -6,6 +6,7 @@
 //!
 //! Source: the Apache Parquet format, `Encodings.md` and `README.md` (Nested Encoding, Data Pages).
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -17,18 +18,57 @@ use ::parquet::file::metadata::{ColumnChunkMetaData, OffsetIndexBuilder};
 use ::parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use ::parquet::schema::types::ColumnDescPtr;
 
+use crate::in_order::InOrder;
 use crate::parquet_columns::{Column, Shape, Values};
 
 /// Pages end with the row that brings them to this many bytes.
 const PAGE_BYTES: usize = 1 << 20;
 const ZSTD_LEVEL: i32 = 3;
 
+/// A page as it was collected: its values, and its levels as they are written, each behind its length.
+pub(crate) struct PlainPage {
+    values_are: Values,
+    values: Vec<u8>,
+    levels: [Vec<u8>; 2],
+}
+
+/// A page as it is written.
+pub(crate) struct PackedPage {
+    bytes: Vec<u8>,
+    encoding: Encoding,
+    n_uncompressed: usize,
+}
+
+/// Threads that encode and compress pages.
+pub(crate) type PagePackers = InOrder<PlainPage, io::Result<PackedPage>>;
+
+/// So many of them.
+pub(crate) fn page_packers(n_threads: usize) -> io::Result<PagePackers> {
+    InOrder::new("parquet", n_threads, || {
+        let mut compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL)?;
+        Ok(move |plain: PlainPage| pack(plain, &mut compressor))
+    })
+}
+
+fn pack(plain: PlainPage, compressor: &mut zstd::bulk::Compressor<'_>) -> io::Result<PackedPage> {
+    let PlainPage { values_are, values, levels } = plain;
+    let mut page = Vec::with_capacity(2 * values.len() + levels.iter().map(Vec::len).sum::<usize>() + 16);
+    for levels in levels.iter().filter(|levels| !levels.is_empty()) {
+        page.extend_from_slice(&(levels.len() as u32).to_le_bytes());
+        page.extend_from_slice(levels);
+    }
+    let encoding = encode(values_are, &values, &mut page);
+    Ok(PackedPage { bytes: compressor.compress(&page)?, encoding, n_uncompressed: page.len() })
+}
+
 /// A chunk in the making, in a file of its own: its length is known only at its end.
 pub(crate) struct ChunkWriter<'a> {
     column: &'a Column,
     descriptor: ColumnDescPtr,
     out: TrackedWrite<File>,
-    compressor: zstd::bulk::Compressor<'static>,
+    packers: &'a mut PagePackers,
+    /// Levels and rows of each page that is being packed.
+    on_the_way: VecDeque<(u32, u64)>,
     repetition: Levels,
     definition: Levels,
     /// Values of the page in the making, as they were collected; byte arrays with their lengths before them.
@@ -52,13 +92,20 @@ struct Total {
 
 impl<'a> ChunkWriter<'a> {
     /// The file is made in `scratch` and has no name.
-    pub(crate) fn new(column: &'a Column, descriptor: ColumnDescPtr, scratch: &Path) -> io::Result<Self> {
+    pub(crate) fn new(
+        column: &'a Column,
+        descriptor: ColumnDescPtr,
+        scratch: &Path,
+        packers: &'a mut PagePackers,
+    ) -> io::Result<Self> {
+        assert!(packers.is_idle(), "the chunk before was finished");
         let (max_definition, max_repetition) = column.max_levels();
         let mut chunk = Self {
             column,
             descriptor,
             out: TrackedWrite::new(tempfile::tempfile_in(scratch)?),
-            compressor: zstd::bulk::Compressor::new(ZSTD_LEVEL)?,
+            packers,
+            on_the_way: VecDeque::new(),
             repetition: Levels::new(max_repetition),
             definition: Levels::new(max_definition),
             values: Vec::new(),
@@ -122,32 +169,33 @@ impl<'a> ChunkWriter<'a> {
     }
 
     fn end_page(&mut self) -> io::Result<()> {
-        let (repetition, definition) = (self.repetition.take(), self.definition.take());
-        let mut page = Vec::with_capacity(2 * self.values.len() + repetition.len() + definition.len() + 16);
-        for levels in [repetition, definition] {
-            if !levels.is_empty() {
-                page.extend_from_slice(&(levels.len() as u32).to_le_bytes());
-                page.extend_from_slice(&levels);
-            }
-        }
-        let encoding = encode(self.column, &self.values, &mut page);
-        self.values.clear();
         let num_values = u32::try_from(std::mem::take(&mut self.n_levels)).map_err(too_large)?;
-        self.total.n_levels += i64::from(num_values);
+        self.on_the_way.push_back((num_values, std::mem::take(&mut self.n_rows)));
+        let levels = [self.repetition.take(), self.definition.take()];
+        let values = std::mem::take(&mut self.values);
+        match self.packers.push(PlainPage { values_are: self.column.values, values, levels })? {
+            Some(packed) => self.write_packed(packed?),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the oldest page that was on the way.
+    fn write_packed(&mut self, packed: PackedPage) -> io::Result<()> {
+        let (num_values, n_rows) = self.on_the_way.pop_front().expect("it was on the way");
         let levels = Encoding::RLE;
-        let compressed = self.compressor.compress(&page)?;
         let data = Page::DataPage {
-            buf: compressed.into(),
+            buf: packed.bytes.into(),
             num_values,
-            encoding,
+            encoding: packed.encoding,
             def_level_encoding: levels,
             rep_level_encoding: levels,
             statistics: None,
         };
-        let (offset, n_bytes) = self.write_page(data, page.len())?;
+        let (offset, n_bytes) = self.write_page(data, packed.n_uncompressed)?;
+        self.total.n_levels += i64::from(num_values);
         self.total.first_page_offset.get_or_insert(offset);
-        self.total.n_rows += self.n_rows;
-        self.index.append_row_count(std::mem::take(&mut self.n_rows) as i64);
+        self.total.n_rows += n_rows;
+        self.index.append_row_count(n_rows as i64);
         self.index.append_offset_and_size(offset, i32::try_from(n_bytes).map_err(too_large)?);
         Ok(())
     }
@@ -155,7 +203,7 @@ impl<'a> ChunkWriter<'a> {
     /// All 8-bit numbers in order, so that an index is the number with its sign bit turned.
     fn write_dictionary(&mut self) -> io::Result<()> {
         let values: Vec<u8> = (-128i32..128).flat_map(i32::to_le_bytes).collect();
-        let buf = self.compressor.compress(&values)?.into();
+        let buf = zstd::bulk::compress(&values, ZSTD_LEVEL)?.into();
         let page = Page::DictionaryPage { buf, num_values: 256, encoding: Encoding::PLAIN, is_sorted: true };
         let (offset, _) = self.write_page(page, values.len())?;
         self.total.dictionary_offset = Some(offset);
@@ -178,7 +226,10 @@ impl<'a> ChunkWriter<'a> {
         if self.n_rows > 0 {
             self.end_page()?;
         }
-        let mut encodings = vec![Encoding::RLE, encoding_of(self.column)];
+        while let Some(packed) = self.packers.next()? {
+            self.write_packed(packed?)?;
+        }
+        let mut encodings = vec![Encoding::RLE, encoding_of(self.column.values)];
         if self.total.dictionary_offset.is_some() {
             encodings.push(Encoding::PLAIN);
         }
@@ -205,8 +256,8 @@ impl<'a> ChunkWriter<'a> {
     }
 }
 
-fn encoding_of(column: &Column) -> Encoding {
-    match column.values {
+fn encoding_of(values_are: Values) -> Encoding {
+    match values_are {
         Values::F32 | Values::Bf16 => Encoding::BYTE_STREAM_SPLIT,
         Values::I8 => Encoding::RLE_DICTIONARY,
         Values::Text | Values::Binary | Values::I32 | Values::F16 => Encoding::PLAIN,
@@ -214,8 +265,8 @@ fn encoding_of(column: &Column) -> Encoding {
 }
 
 /// Appends `values` to a page.
-fn encode(column: &Column, values: &[u8], page: &mut Vec<u8>) -> Encoding {
-    match column.values {
+fn encode(values_are: Values, values: &[u8], page: &mut Vec<u8>) -> Encoding {
+    match values_are {
         Values::F32 => {
             let values = values.as_chunks::<4>().0;
             (0..4).for_each(|i| page.extend(values.iter().map(|value| value[i])));
@@ -235,7 +286,7 @@ fn encode(column: &Column, values: &[u8], page: &mut Vec<u8>) -> Encoding {
         }
         Values::Text | Values::Binary | Values::I32 | Values::F16 => page.extend_from_slice(values),
     }
-    encoding_of(column)
+    encoding_of(values_are)
 }
 
 fn too_large(_: std::num::TryFromIntError) -> io::Error {

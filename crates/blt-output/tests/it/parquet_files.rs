@@ -17,7 +17,7 @@ use proptest::prelude::*;
 use crate::{DIM, about, any_documents, any_options, document, floats, tensors};
 
 /// Small enough for documents of these tests to have several rows and files several row groups.
-const SMALL: ParquetOptions = ParquetOptions { row_group_bytes: 9_000, row_bytes: 2_500 };
+const SMALL: ParquetOptions = ParquetOptions { row_group_bytes: 9_000, row_bytes: 2_500, n_threads: 2 };
 
 fn write(path: &Path, options: EmbeddingOptions, sizes: ParquetOptions, documents: &[Vec<Vec<usize>>]) -> ShardReceipt {
     let mut writer = Box::new(ParquetWriter::create(path, &options, sizes).unwrap());
@@ -129,13 +129,15 @@ fn sizes_are_kept_and_pages_are_indexed() {
 }
 
 #[test]
-fn large_rows_fill_several_pages_and_writing_again_gives_the_same_bytes() {
+fn large_rows_fill_several_pages_and_threads_change_no_byte() {
     let folder = tempfile::tempdir().unwrap();
     for dtype in [EmbeddingDtype::F32, EmbeddingDtype::F16, EmbeddingDtype::Int8] {
         let options = EmbeddingOptions { embeddings: Embeddings::Byte, dtype, ..EmbeddingOptions::new(DIM) };
         let documents = vec![vec![vec![64; 2000]], vec![vec![32; 1000]]];
-        let receipts =
-            ["a", "b"].map(|name| write(&folder.path().join(name), options, ParquetOptions::default(), &documents));
+        let receipts = [("a", 1), ("b", 3)].map(|(name, n_threads)| {
+            let sizes = ParquetOptions { n_threads, ..ParquetOptions::default() };
+            write(&folder.path().join(name), options, sizes, &documents)
+        });
         assert_eq!(receipts[0].sha256, receipts[1].sha256);
         assert_eq!(receipts[0].n_rows, 2);
         let expected = tensors(document(folder.path(), options, &documents[0], 0));
