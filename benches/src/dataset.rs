@@ -62,7 +62,7 @@ fn read(dataset: &Dataset) -> Result<(u64, u64), Box<dyn Error>> {
 
 const DIM: usize = 8;
 
-/// Computes nothing: entropies are 2 nats behind a space and 0 elsewhere, so that patches are words; states are zeros.
+/// Computes nothing: entropies are 2 nats behind a full stop and 0 elsewhere, so that patches are sentences; states are zeros.
 #[derive(Debug)]
 struct NullEngine(EngineInfo);
 
@@ -109,11 +109,11 @@ impl Session for NullSession {
 }
 
 fn signals(tokens: &[TokenId], want: Want) -> Signals {
-    let space = blt_core::BltTokenizer::default().encode_bytes(b" ")[1]; // behind the start of the text
+    let stop = blt_core::BltTokenizer::default().encode_bytes(b".")[1]; // behind the start of the text
     let n_norms = if want == Want::Entropies { 0 } else { tokens.len() };
     let n_states = if want == Want::All { tokens.len() * DIM } else { 0 };
     Signals {
-        entropies: tokens.iter().map(|&token| if token == space { 2.0 } else { 0.0 }).collect(),
+        entropies: tokens.iter().map(|&token| if token == stop { 2.0 } else { 0.0 }).collect(),
         norms: vec![1.0; n_norms],
         embeddings: vec![0.0; n_states],
     }
