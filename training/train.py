@@ -34,7 +34,7 @@ def fix_order():
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a check that costs time
-    # Where a block ends decides which product of `a * b + c * d` is rounded.
+    # Deterministic mode leaves these; their last bits change with the shape of a block.
     torch._inductor.config.triton.autotune_pointwise = False
     torch._inductor.config.force_shape_pad = True  # products with 260 columns; left to itself, a trial would decide
 
@@ -138,7 +138,7 @@ class Trainer:
         self.settings, self.corpus, self.out, self.device = settings, corpus, out, device
         torch.manual_seed(settings["seed"])
         torch.set_float32_matmul_precision("high")
-        with torch.device(device):  # drawn there: processors differ in the last bit of a logarithm
+        with torch.device(device):  # drawn there: processors do not always agree
             self.net = EntropyModel(settings["dim"], settings["n_layers"], settings["n_heads"], settings["ffn_dim"])
         self.optimizer = Optimizer(self.net, settings)
         self.head_dim = settings["dim"] // settings["n_heads"]
