@@ -74,12 +74,14 @@ class EntropyModel(nn.Module):
         self.norm, self.output = Norm(dim), nn.Linear(dim, VOCABULARY, bias=False)
         for name, weight in self.named_parameters():
             if weight.dim() == 2:
-                nn.init.trunc_normal_(weight, std=0.02 if "tok_embeddings" in name else weight.shape[1] ** -0.5)
+                nn.init.normal_(weight, std=0.02 if "tok_embeddings" in name else weight.shape[1] ** -0.5)
                 if name.endswith(("wo.weight", "w2.weight")):
                     weight.data.mul_(0.5 / math.sqrt(n_layers))
 
     def forward(self, tokens, cos, sin, mask):
-        x = self.tok_embeddings(tokens).to(torch.bfloat16)
+        # A product instead of a look-up, whose gradient would be added up in an order of its own each time.
+        one_hot = tokens[..., None] == torch.arange(VOCABULARY, device=tokens.device)
+        x = one_hot.to(torch.bfloat16) @ self.tok_embeddings.weight
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
         return self.output(self.norm(x))

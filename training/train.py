@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Trains an entropy model by a configuration: `train.py CONFIG.toml --corpus DIR/corpus --out OUT [key=value ...]`.
 
-One card, a fixed number of steps, one seed. `key=value` replaces a value of the configuration. Progress goes to
-OUT/log.txt; OUT/state.pt is written every `save_every` steps, and a run that finds it goes on from there. At the end
-stand in OUT: model.safetensors (float32, the original's names), figures.json (bits per byte of each test in float32,
-bf16 and int8).
+One card, a fixed number of steps, one seed, and sums in a fixed order: on one kind of card with one version of torch the
+same weights, bit for bit. `key=value` replaces a value of the configuration. Progress goes to OUT/log.txt, with a hash of
+the weights in each line: two runs agree as far as their hashes do. OUT/state.pt is written every `save_every` steps; a run
+that finds it goes on from there and ends in the same weights. At the end stand in OUT: model.safetensors (float32, the
+original's names), figures.json (bits per byte of each test in float32, bf16 and int8).
 """
 import argparse
+import hashlib
 import json
 import math
+import os
 import pathlib
 import random
 import struct
@@ -24,6 +27,16 @@ from model import BOS, EOS, FIRST_BYTE, VOCABULARY, EntropyModel, rotary_table, 
 
 MUON_MOMENTUM = 0.95
 EVALUATION_ROW = 8192
+
+
+def fix_order():
+    """Makes every sum run in one order: no operation adds as it comes, no kernel is picked by its time in a trial."""
+    os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a check that costs time
+    # Deterministic mode leaves these; their last bits change with the shape of a block.
+    torch._inductor.config.triton.autotune_pointwise = False
+    torch._inductor.config.force_shape_pad = True  # products with 260 columns; left to itself, a trial would decide
 
 
 def documents(path):
@@ -125,7 +138,8 @@ class Trainer:
         self.settings, self.corpus, self.out, self.device = settings, corpus, out, device
         torch.manual_seed(settings["seed"])
         torch.set_float32_matmul_precision("high")
-        self.net = EntropyModel(settings["dim"], settings["n_layers"], settings["n_heads"], settings["ffn_dim"]).to(device)
+        with torch.device(device):  # drawn there: processors do not always agree
+            self.net = EntropyModel(settings["dim"], settings["n_layers"], settings["n_heads"], settings["ffn_dim"])
         self.optimizer = Optimizer(self.net, settings)
         self.head_dim = settings["dim"] // settings["n_heads"]
         self.table = rotary_table(settings["row"], self.head_dim, device)
@@ -136,6 +150,11 @@ class Trainer:
     def say(self, line):
         print(line, flush=True)
         print(line, file=self.log, flush=True)
+
+    def fingerprint(self):
+        """How the sha256 of the weights begins."""
+        together = torch.cat([weight.detach().flatten() for weight in self.net.parameters()])
+        return hashlib.sha256(together.cpu().numpy()).hexdigest()[:16]
 
     def plain_loss(self, tokens, following, mask):
         with torch.autocast(self.device, torch.bfloat16):
@@ -157,7 +176,10 @@ class Trainer:
         settings, begun = self.settings, time.time()
         tokens = training_tokens(self.corpus, settings["weights"], settings["seed"]).to(self.device)
         size = sum(weight.numel() for weight in self.net.parameters())
-        self.say(f"{json.dumps(settings)}\n{size} parameters, {tokens.numel()} training tokens, read in {time.time() - begun:.0f} s")
+        self.say(
+            f"{json.dumps(settings)}\n{size} parameters, {tokens.numel()} training tokens, read in {time.time() - begun:.0f} s, "
+            f"weights {self.fingerprint()}"
+        )
         first, spent = self.resume()
         begun, marked, loss_sum, counted, per_step = time.time() - spent, time.time(), torch.zeros((), device=self.device), 0, settings["row"] * settings["rows"]
         for step, (starts, span) in enumerate(self.batches(tokens)):
@@ -182,7 +204,8 @@ class Trainer:
                 speed = counted * per_step / (time.time() - marked) / 1e6
                 self.say(
                     f"step {step + 1:6} {time.time() - begun:5.0f} s {bits:.4f} bits/token {speed:.2f} Mtoken/s "
-                    f"pass {(step + 1) * per_step / tokens.numel():.2f} rate {schedule(step, settings):.3f}"
+                    f"pass {(step + 1) * per_step / tokens.numel():.2f} rate {schedule(step, settings):.3f} "
+                    f"weights {self.fingerprint()}"
                 )
                 if not math.isfinite(bits):
                     raise SystemExit("the loss is not finite")
@@ -263,6 +286,7 @@ def main():
             raise SystemExit(f"the configuration has no `{key}`")
         settings[key] = tomllib.loads(f"value = {value}")["value"]
     arguments.out.mkdir(parents=True, exist_ok=True)
+    fix_order()
     trainer = Trainer(settings, arguments.corpus, arguments.out, "cuda" if torch.cuda.is_available() else "cpu")
     trainer.train()
     trainer.finish()

@@ -23,4 +23,4 @@ pub static WEIGHTS: &[u8] = include_bytes!("../model.safetensors");
 pub static CONFIG: &str = include_str!("../config.json");
 
 /// sha256 of [`WEIGHTS`].
-pub const SHA256: &str = "b66cade0acec6298ff81c0ce2a4d37e76303fcb7ed35506a144d488236a9652a";
+pub const SHA256: &str = "b0c49885c05a17ad15b1a5229aacaa0df017aa808909adbef9ab457e3b2c0de1";
