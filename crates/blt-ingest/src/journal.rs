@@ -369,7 +369,16 @@ impl Journal {
         };
         fresh.prepare()?;
         let tables = [("run", "key"), ("source", "id"), ("output", "name")];
-        fresh.transaction(|to| tables.iter().try_for_each(|(table, key)| copy(&self.connection, to, table, key)))
+        fresh.transaction(|to| tables.iter().try_for_each(|(table, key)| copy(&self.connection, to, table, key)))?;
+        // What a killed run began to note for a rollback and had no use for yet is in nobody's way, and nobody removes it.
+        let leftover = self.path.with_extension("db-journal");
+        drop(self);
+        match fs::remove_file(&leftover) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(IngestError::Output { path: leftover, source: error })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn transaction(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<()>) -> Result<(), IngestError> {

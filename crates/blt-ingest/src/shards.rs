@@ -16,6 +16,7 @@ use blt_output::{
 };
 use blt_sidecar::{SidecarError, SidecarRecord, SidecarWriter};
 use crossbeam_channel::{Receiver, Sender, unbounded};
+use sha2::{Digest, Sha256};
 
 use crate::decoding::guarded;
 use crate::encode::EncodeError;
@@ -449,7 +450,7 @@ pub(crate) fn complete(
         ShardFormat::WebDataset(_) => return forget(options, journal, &gone),
         ShardFormat::Parquet => (CARD, dataset_card(&options.embeddings, model, &patching_metadata(&options.encoding))),
     };
-    if is_anothers(options, journal, name)? {
+    if is_anothers(options, journal, name, &text)? {
         tracing::warn!("`{name}` in the output folder is not this program's, or was changed, and is left as it is");
     } else {
         let written = fs::write(partial.join(name), text).and_then(|()| publish_hashed(partial, &options.output, name));
@@ -458,11 +459,15 @@ pub(crate) fn complete(
     forget(options, journal, &gone)
 }
 
-/// Whether there is a file of this name that the journal does not know as it is.
-fn is_anothers(options: &IngestOptions, journal: &Journal, name: &str) -> Result<bool, IngestError> {
+/// Whether there is a file of this name that the journal does not know as it is, and that is not `text` either: a run that was
+/// killed may have published that without telling the journal.
+fn is_anothers(options: &IngestOptions, journal: &Journal, name: &str, text: &str) -> Result<bool, IngestError> {
     let path = options.output.join(name);
     match OutputFile::read(&path) {
-        Ok(found) => Ok(journal.output_file(name)? != Some(found)),
+        Ok(found) => {
+            let is_text = found.sha256 == hex(&Sha256::digest(text));
+            Ok(!is_text && journal.output_file(name)? != Some(found))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(IngestError::Output { path, source }),
     }

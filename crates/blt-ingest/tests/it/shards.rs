@@ -94,6 +94,22 @@ fn workers_and_stops_change_no_byte_of_a_shard() {
     }
 }
 
+/// Killed behind the last shard, when the index was published but not in the journal, and while SQLite began a journal of its own.
+#[test]
+fn a_run_that_was_killed_at_its_very_end_ends_the_same() {
+    let folders = Folders::new();
+    eleven_files(&folders);
+    let options = sharded(&folders, "out", ShardCompression::None);
+    ingest(&options);
+    let clean = files_below(&folders.output("out"));
+    let journal = rusqlite::Connection::open(folders.output("out/manifest.db")).unwrap();
+    assert_eq!(journal.execute("DELETE FROM output WHERE name = 'index.json'", []).unwrap(), 1);
+    drop(journal);
+    fs::write(folders.output("out/manifest.db-journal"), [0; 512]).unwrap();
+    assert_eq!(ingest(&options).n_resumed, 11);
+    assert_eq!(files_below(&folders.output("out")), clean);
+}
+
 #[test]
 fn a_changed_source_makes_its_shard_anew_and_a_lost_one_leaves_it() {
     let folders = Folders::new();
