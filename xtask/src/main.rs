@@ -26,6 +26,8 @@ enum Task {
     Test,
     /// Check the invariants of ARCHITECTURE.md
     Tidy,
+    /// Lint, document and test the feature `polars` alone
+    Polars,
     /// Measure speed and memory
     Bench(bench::BenchArgs),
     /// Have the libraries and the browser that users have read what we write
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let result = match Args::parse().task {
         Task::Test => test(),
         Task::Tidy => tidy::check(),
+        Task::Polars => polars(),
         Task::Bench(args) => bench::run(&args),
         Task::Clients => clients::run(),
         Task::Corpus(args) => corpus::run(&args),
@@ -73,6 +76,17 @@ fn test() -> Result<(), String> {
     cargo(&["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"])?;
     cargo(&["clippy", "-p", "blt-cli", "-p", "blt-bench", "--", "-D", "warnings"])?;
     cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--features", FEATURES])
+}
+
+/// What stands behind the feature `polars`. It is no part of [`test`]: Polars is built for minutes. One set of packages, so that
+/// it is built once.
+fn polars() -> Result<(), String> {
+    const ONLY: [&str; 6] = ["-p", "blt-query", "-p", "blt-cli", "--features", "blt-cli/polars"];
+    cargo(&[&["test"][..], &ONLY, &["--lib"]].concat())?;
+    cargo(&[&["test"][..], &ONLY, &["--test", "it", "queries"]].concat())?;
+    cargo(&[&["test"][..], &ONLY, &["--doc"]].concat())?;
+    cargo(&[&["clippy"][..], &ONLY, &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    cargo(&[&["doc"][..], &ONLY, &["--no-deps", "--document-private-items"]].concat())
 }
 
 /// Runs cargo in the root of the repository.

@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("blt-sidecar", &["blt-core"]),
     ("blt-dataset", &[]),
+    ("blt-query", &[]),
     ("blt-sphere", &[]),
     ("blt-hf", &[]),
     ("blt-output", &["blt-core"]),
@@ -70,6 +71,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "blt-model",
             "blt-output",
             "blt-patcher",
+            "blt-query",
             "blt-render",
             "blt-sidecar",
             "blt-sphere",
@@ -103,6 +105,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("cudarc", &["blt-cuda"]),
     ("rusqlite", &["blt-sidecar", "blt-ingest", "blt-corpus"]),
     ("ureq", &["blt-hf"]),
+    ("polars", &["blt-query"]),
     ("clap", &["blt-cli", "blt-bench", "xtask"]),
 ];
 

@@ -60,6 +60,13 @@ pub(crate) enum Command {
         /// The file with the request
         request: PathBuf,
     },
+    /// Answer a query as a request says; the program starts itself with this
+    #[cfg(feature = "polars")]
+    #[command(hide = true)]
+    QueryWorker {
+        /// The file with the request
+        request: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

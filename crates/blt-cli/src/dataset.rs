@@ -17,6 +17,7 @@ use clap::{Args, ValueHint};
 
 use crate::failure::Failure;
 use crate::hub::{self, HubArgs};
+use crate::query::{self, Query, QueryArgs};
 
 /// Where the Hub keeps datasets that it has converted itself.
 const CONVERTED: &str = "refs/convert/parquet";
@@ -72,12 +73,16 @@ pub(crate) struct DatasetArgs {
     /// Read files of the Hub piece by piece and keep nothing of them: for a few rows of a large dataset
     #[arg(long, conflicts_with = "offline", help_heading = "Dataset")]
     stream: bool,
+    #[command(flatten)]
+    query: QueryArgs,
 }
 
 /// A dataset that was found, and what decides about the bytes of its outputs.
 pub(crate) struct Found {
     pub(crate) input: Arc<DatasetInput>,
     pub(crate) settings: Vec<(String, String)>,
+    /// What its rows answer, where they are not all rows.
+    pub(crate) query: Option<Query>,
 }
 
 impl DatasetArgs {
@@ -102,6 +107,8 @@ impl DatasetArgs {
             (self.skip_missing_files, "--skip-missing-files"),
             (!self.allow_url_host.is_empty(), "--allow-url-host"),
             (self.stream, "--stream"),
+            (self.query.filter.is_some(), "--filter"),
+            (self.query.sql.is_some(), "--sql"),
         ];
         given.into_iter().find_map(|(is_given, option)| (is_given && !self.is_named()).then_some(option))
     }
@@ -123,7 +130,8 @@ impl DatasetArgs {
         let Some(name) = self.huggingface_dataset.as_deref().or(preset.as_ref().map(|preset| preset.dataset)) else {
             return Ok(None);
         };
-        let place = if name.starts_with(['.', '/']) || Path::new(name).is_absolute() {
+        let query = self.query.query()?;
+        let mut place = if name.starts_with(['.', '/']) || Path::new(name).is_absolute() {
             self.in_folder(Path::new(name), hub, drive)?
         } else {
             self.on_hub(name, hub, preset.as_ref(), drive)?
@@ -143,9 +151,12 @@ impl DatasetArgs {
             table: TableOptions::default(),
             ..PlanOptions::default()
         };
+        if let Some(query) = &query {
+            place = query::answer(query, place, &options, &hub.options_in(drive)?.cache)?;
+        }
         let plan = Plan::new(&*place.files, &place.config, &options).map_err(failed)?;
         let archives = self.archives(&place, preset.as_ref())?;
-        let settings = [
+        let mut settings = vec![
             ("dataset", place.name.clone()),
             ("dataset_config", place.config.name.clone()),
             ("dataset_split", split.to_owned()),
@@ -157,11 +168,13 @@ impl DatasetArgs {
             ("dataset_allow_url_host", self.allow_url_host.join(" ")),
             ("dataset_shard", format!("{}/{}", options.shard.0, options.shard.1)),
         ];
+        settings.extend(query.as_ref().map(|query| ("dataset_query", query.to_string())));
         let assets = self.assets(hub, &place, archives)?;
         let dataset = Dataset::new(place.files, plan, place.config.features, options.table);
         Ok(Some(Found {
             input: Arc::new(DatasetInput::new(&place.name, dataset, Some(assets))),
-            settings: settings.map(|(key, value)| (key.to_owned(), value)).to_vec(),
+            settings: settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+            query,
         }))
     }
 
@@ -200,11 +213,16 @@ impl DatasetArgs {
         let config = self.config(&paths, &readme, &folder.display().to_string())?;
         let own: Arc<dyn FileStore> = Arc::new(files);
         let source = Sources { own: Arc::clone(&own), hub: None, urls: self.urls() };
+        let on_disk = {
+            let root = root.clone();
+            Box::new(move |path: &str| Ok(root.join(path)))
+        };
         Ok(Place {
             name: blt_ingest::path_text(&root),
             version: String::new(),
             cache: hub.options_in(drive)?.cache.join("blt-assets"),
             files: own,
+            on_disk,
             paths,
             config,
             source: Arc::new(source),
@@ -247,11 +265,16 @@ impl DatasetArgs {
         let files: Arc<dyn FileStore> =
             Arc::new(HubFiles { hub: Arc::clone(&hub), at: at.clone(), stream: self.stream });
         let source = Sources { own: Arc::clone(&files), hub: Some(Arc::clone(&hub)), urls: self.urls() };
+        let on_disk = {
+            let (hub, at) = (Arc::clone(&hub), at.clone());
+            Box::new(move |path: &str| hub.cached_file(&at, path, &()).map_err(io::Error::from))
+        };
         Ok(Place {
             name: format!("hf://datasets/{name}@{}", at.commit),
             version: at.commit.to_string(),
             cache: hub.options().cache.join("blt-assets").join(name.replace('/', "--")),
             files,
+            on_disk,
             paths,
             config,
             source: Arc::new(source),
@@ -300,16 +323,21 @@ impl DatasetArgs {
     }
 }
 
+/// Tells where the whole of a file lies; one of the Hub is fetched into the cache first.
+type OnDisk = Box<dyn Fn(&str) -> io::Result<PathBuf>>;
+
 /// Where a dataset lies.
-struct Place {
+pub(crate) struct Place {
     /// Its address with its version, or its folder.
-    name: String,
+    pub(crate) name: String,
     version: String,
     /// Where files that rows name are kept.
     cache: PathBuf,
-    files: Arc<dyn FileStore>,
+    pub(crate) files: Arc<dyn FileStore>,
+    #[cfg_attr(not(feature = "polars"), expect(dead_code, reason = "queries alone need whole files"))]
+    pub(crate) on_disk: OnDisk,
     paths: Vec<String>,
-    config: Config,
+    pub(crate) config: Config,
     source: Arc<dyn AssetSource>,
 }
 
@@ -334,7 +362,7 @@ fn read_card(path: &Path) -> Result<String, Failure> {
     }
 }
 
-fn unresolved(name: &str, error: blt_dataset::ResolveError) -> Failure {
+pub(crate) fn unresolved(name: &str, error: blt_dataset::ResolveError) -> Failure {
     let hint = error.hint().map(str::to_owned);
     Failure::new(format!("cannot find the files of the dataset `{name}`"), error).hint(hint)
 }
@@ -364,9 +392,10 @@ fn open_remote(hub: &Arc<Hub>, at: &Pinned, path: &str, stream: bool) -> io::Res
     Ok(Arc::new(Cached { file: LocalFile::open(&local)?, identity }))
 }
 
-struct Cached {
-    file: LocalFile,
-    identity: String,
+/// A file on disk that is told apart by something else than its time of change.
+pub(crate) struct Cached {
+    pub(crate) file: LocalFile,
+    pub(crate) identity: String,
 }
 
 impl ReadAt for Cached {

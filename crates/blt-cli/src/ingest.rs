@@ -60,9 +60,11 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
     if let Sources::Failed { output } = sources {
         (options.output, options.only_failed) = (output, true);
     }
+    let mut query = None;
     if let Some(found) = args.dataset.find(&args.engine.hub, args.limit, args.external_drive.as_deref())? {
         options.inputs.push(Input::Dataset(found.input));
         options.settings.extend(found.settings);
+        query = found.query;
     }
     if args.batch_stats || args.dry_run {
         let (plan, journal) = blt_ingest::preview(&*model.engine, &options).map_err(failure)?;
@@ -71,6 +73,9 @@ fn ingest(args: &IngestArgs, sources: Sources, quiet: bool) -> Result<Ending, Fa
             describe_sizes(&mut report, &plan);
         }
         let n_bytes = if args.dry_run { describe_plan(&mut report, &plan, journal.as_ref())? } else { 0 };
+        if let Some(query) = query.filter(|_| args.dry_run) {
+            let _ = writeln!(report, "query\t{query}");
+        }
         write_all(report.as_bytes())?;
         if args.dry_run {
             let sample = crate::stats::TEXT.as_bytes();

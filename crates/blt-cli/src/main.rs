@@ -16,6 +16,7 @@ mod models;
 mod output;
 mod patch;
 mod patching;
+mod query;
 mod render;
 mod runs;
 mod sphere;
@@ -69,6 +70,8 @@ fn main() -> ExitCode {
                 .and_then(|request| blt_modalities::serve(&request, &mut std::io::stdout().lock()));
             served.map(|()| Ending::Complete).map_err(|error| Failure::new("cannot decode", error))
         }
+        #[cfg(feature = "polars")]
+        Command::QueryWorker { request } => query::serve(request),
         Command::Man => {
             let mut program = Cli::command();
             program.build();

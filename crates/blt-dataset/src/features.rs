@@ -52,6 +52,15 @@ impl Features {
         self.media.get(name).copied()
     }
 
+    /// What these say, and of columns of which they say nothing what `others` say.
+    #[must_use]
+    pub fn or(mut self, others: &Self) -> Self {
+        for (name, medium) in &others.media {
+            self.media.entry(name.clone()).or_insert(*medium);
+        }
+        self
+    }
+
     /// Whether nothing is said about any column.
     pub fn is_empty(&self) -> bool {
         self.media.is_empty()
@@ -106,5 +115,14 @@ mod tests {
             assert_eq!(media, [Some(Medium::Image), Some(Medium::Audio), Some(Medium::Pdf), None]);
         }
         assert!(Features::of_schema_metadata("no JSON").is_empty());
+    }
+
+    #[test]
+    fn what_a_file_says_counts_before_what_others_say() {
+        let file = Features::of_dataset_info(&json!([{"name": "a", "dtype": "image"}]));
+        let readme =
+            Features::of_dataset_info(&json!([{"name": "a", "dtype": "pdf"}, {"name": "b", "dtype": "audio"}]));
+        let both = file.or(&readme);
+        assert_eq!(["a", "b"].map(|name| both.medium(name)), [Some(Medium::Image), Some(Medium::Audio)]);
     }
 }

@@ -176,6 +176,17 @@ fn options_of_datasets_need_one() {
     assert_eq!(output.status.code(), Some(2));
 }
 
+#[cfg(not(feature = "polars"))]
+#[test]
+fn queries_need_a_build_with_polars() {
+    for (option, value) in [("--filter", "score > 3"), ("--sql", "SELECT * FROM self")] {
+        let output = blt_cli().args(["ingest", "--dataset", "owner/name", option, value]).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(&format!("`{option}` is not compiled")), "{said}");
+        assert!(said.contains("hint: build with `--features polars`"), "{said}");
+    }
+}
+
 /// Whether a file that a row names is there changes nothing for the others of the row, not even their names.
 #[test]
 fn files_that_rows_name_are_read_or_named_or_left_out() {

@@ -7,6 +7,8 @@ mod datasets;
 mod errors;
 mod hub;
 mod interruption;
+#[cfg(feature = "polars")]
+mod queries;
 mod runs;
 mod sphere;
 
