@@ -78,7 +78,7 @@ fn test() -> Result<(), String> {
     cargo(&["doc", "--workspace", "--no-deps", "--document-private-items", "--features", FEATURES])
 }
 
-/// What stands behind the feature `polars`. It is no part of [`test`]: Polars is built for minutes. One set of packages, so that
+/// What stands behind the feature `polars`. It is no part of [`test()`]: Polars is built for minutes. One set of packages, so that
 /// it is built once.
 fn polars() -> Result<(), String> {
     const ONLY: [&str; 6] = ["-p", "blt-query", "-p", "blt-cli", "--features", "blt-cli/polars"];
