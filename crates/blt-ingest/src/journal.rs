@@ -360,7 +360,7 @@ impl Journal {
     }
 
     /// Writes the journal anew at `scratch`, from which it is to be published: the same rows make the same file, whatever
-    /// runs they came from.
+    /// runs they came from. No file of SQLite's is left beside the journal it replaces.
     pub(crate) fn write_canonical(self, scratch: &Path) -> Result<(), IngestError> {
         let _ = fs::remove_file(scratch);
         let fresh = Self {

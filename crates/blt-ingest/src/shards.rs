@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -244,24 +245,40 @@ impl Drop for Waiting {
     }
 }
 
-/// The hypergraph of a shard, written by a thread of its own.
+/// The hypergraph of a shard, written by a thread of its own. If it is dropped before its end, the thread leaves what still waits.
 struct HypergraphWriter<'scope> {
+    wanted: Wanted,
     to_thread: Sender<Waiting>,
     thread: ScopedJoinHandle<'scope, Result<(), SidecarError>>,
+}
+
+/// Whether somebody still wants a hypergraph: until this is dropped.
+struct Wanted(Arc<AtomicBool>);
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 impl<'scope> HypergraphWriter<'scope> {
     fn create(scope: &'scope Scope<'scope, '_>, work: &'scope Work<'_>, path: PathBuf) -> Result<Self, SidecarError> {
         let mut writer = SidecarWriter::create(&path)?;
         let (to_thread, records) = unbounded::<Waiting>();
+        let is_wanted = Arc::new(AtomicBool::new(true));
+        let wanted = Wanted(Arc::clone(&is_wanted));
         let thread = scope.spawn(move || {
+            let is_abandoned = || !is_wanted.load(Ordering::Relaxed);
             for mut waiting in records {
+                if is_abandoned() {
+                    return Ok(());
+                }
                 let Some(record) = waiting.record.take() else { continue };
                 work.timed(|seconds| &mut seconds.write, || record.write(&waiting.about.trunk(), &mut writer))?;
             }
-            work.timed(|seconds| &mut seconds.write, || writer.close())
+            if is_abandoned() { Ok(()) } else { work.timed(|seconds| &mut seconds.write, || writer.close()) }
         });
-        Ok(Self { to_thread, thread })
+        Ok(Self { wanted, to_thread, thread })
     }
 
     /// If the thread has ended, its error is told by [`finish`](Self::finish).
@@ -270,8 +287,11 @@ impl<'scope> HypergraphWriter<'scope> {
     }
 
     fn finish(self) -> Result<(), SidecarError> {
-        drop(self.to_thread);
-        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let Self { wanted, to_thread, thread } = self;
+        drop(to_thread);
+        let result = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        drop(wanted);
+        result
     }
 }
 
